@@ -1,0 +1,252 @@
+"""What can be asked of each command? Plain dataclasses; the string under a field is its help text."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rapidnet.errors import UserError
+
+Weights = Literal["ema", "raw"]
+BadSamples = Literal["error", "skip", "quarantine"]
+
+
+def check(condition: bool, message: str) -> None:
+    """Raise UserError with `message` unless `condition` holds."""
+    if not condition:
+        raise UserError(message)
+
+
+@dataclass
+class OptimizerConfig:
+    """Optimizer and learning rate."""
+
+    name: str = "adamw"
+    """Any optimizer of timm, such as adamw, muon, lamb or sgd."""
+    lr: float = 2e-3
+    """Peak learning rate for one optimizer step."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay; biases, BatchNorm and layer scales are exempt."""
+    warmup_epochs: float = 1.0
+    """Length of the linear warm-up, in epochs."""
+    warmup_lr: float = 1e-6
+    """Learning rate at the first step of the warm-up."""
+    min_lr: float = 1e-5
+    """Learning rate at the end of the cosine."""
+    cooldown_epochs: float = 0.0
+    """Epochs at min_lr after the cosine, counted within --epochs."""
+    clip_grad: float = 0.0
+    """Largest gradient norm; 0 turns clipping off."""
+    options: dict[str, float | int | str | bool] = field(default_factory=dict)
+    """Further arguments of the optimizer, such as {momentum: 0.9}."""
+
+    def __post_init__(self) -> None:
+        check(self.lr > 0, f"optimizer.lr is {self.lr}; it must be above 0")
+        check(self.weight_decay >= 0, f"optimizer.weight_decay is {self.weight_decay}; it must not be negative")
+        check(self.warmup_epochs >= 0, f"optimizer.warmup_epochs is {self.warmup_epochs}; it must not be negative")
+
+
+@dataclass
+class AugmentConfig:
+    """What happens to a training image and its label."""
+
+    crop_scale: tuple[float, float] = (0.35, 1.0)
+    """Smallest and largest share of the image's area that a random crop keeps."""
+    crop_ratio: tuple[float, float] = (0.75, 1.3333)
+    """Smallest and largest aspect ratio of a random crop."""
+    hflip: float = 0.5
+    """Probability of a horizontal flip; 0 where left and right matter, as for digits."""
+    color_jitter: float = 0.0
+    """Strength of brightness, contrast and saturation jitter."""
+    rand_augment: str = ""
+    """A RandAugment setting of timm, such as rand-m9-mstd0.5-inc1; empty turns it off."""
+    random_erasing: float = 0.0
+    """Probability of erasing a random rectangle with noise."""
+    mixup: float = 0.0
+    """Mixup alpha; 0 turns it off."""
+    cutmix: float = 0.0
+    """CutMix alpha; 0 turns it off."""
+    mix_prob: float = 1.0
+    """Probability that a batch is mixed at all when mixup or cutmix is on."""
+    label_smoothing: float = 0.1
+    """Share of the target spread over all classes."""
+
+    def __post_init__(self) -> None:
+        low, high = self.crop_scale
+        check(0 < low <= high <= 1, f"augment.crop_scale is {self.crop_scale}; it must rise within (0, 1]")
+        for name in ("hflip", "random_erasing", "mix_prob", "label_smoothing"):
+            value = getattr(self, name)
+            check(0 <= value <= 1, f"augment.{name} is {value}; it must lie between 0 and 1")
+
+
+@dataclass
+class TrainConfig:
+    """Train a network on a folder of images (or on the built-in data) into a run folder."""
+
+    data: str = ""
+    """A folder with train/<class>/ and val/<class>/, or one folder of classes, or 'builtin'."""
+    model: str = "rapidnet_ti"
+    """Any network of timm; ours are rapidnet_ti, rapidnet_s, rapidnet_m and rapidnet_b."""
+    model_options: dict[str, float | int | str | bool | list[int]] = field(default_factory=dict)
+    """Further arguments of the network, such as {drop_path_rate: 0.1}."""
+    epochs: int = 30
+    """Passes over the training images."""
+    image_size: int = 224
+    """Height and width of the network's input, in pixels."""
+    output: str = "runs/train"
+    """The run folder to write; must be new or empty."""
+    batch_size: int = 64
+    """Images in one forward pass."""
+    accumulate: int = 1
+    """Forward passes summed into one optimizer step."""
+    val_fraction: float = 0.1
+    """Share of each class held out when the folder has no val/ of its own (seeded, stratified)."""
+    holdout: bool = False
+    """Hold out val_fraction of train even if there is a val/: for tuning, so that val stays unseen."""
+    crop_pct: float = 0.0
+    """Share of the resized image that evaluation crops; 0 takes the network's own value."""
+    init: str = ""
+    """A checkpoint or run folder to start from; a head of another size is replaced and said so."""
+    resume: str = ""
+    """A run folder to continue exactly where it stopped; every other option comes from that run."""
+    ema_decay: float = 0.9998
+    """Decay of the averaged weights per optimizer step; 0 turns averaging off."""
+    ema_warmup: bool = True
+    """Let the decay rise from 0 so that short runs forget the random start."""
+    evaluate_every: int = 1
+    """Evaluate after every so many epochs, and after the last."""
+    patience: int = 0
+    """Stop after so many epochs without a better validation top-1; 0 never stops early."""
+    seed: int = 0
+    """Seeds the split, the order, the augmentation and the initial weights."""
+    workers: int = -1
+    """Processes that read images; 0 reads in the training process, -1 takes 0 on a CPU and up to 8 beside a GPU."""
+    precision: Literal["auto", "bf16-mixed", "16-mixed", "32-true"] = "auto"
+    """Number format of the forward pass; auto takes bf16 where the machine has it."""
+    channels_last: bool = True
+    """Lay tensors out as NHWC, faster for convolutions on most machines."""
+    bad_samples: BadSamples = "error"
+    """An unreadable image: stop with its name, skip it, or skip it and list it in quarantine.txt."""
+    train_length: int = 20_000
+    """Scenes in one epoch of the built-in data (fresh ones every epoch)."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        check(self.epochs >= 1, f"epochs is {self.epochs}; it must be at least 1")
+        check(self.image_size >= 32, f"image_size is {self.image_size}; the network needs at least 32 pixels")
+        check(self.batch_size >= 2, f"batch_size is {self.batch_size}; BatchNorm needs at least 2")
+        check(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}; it must be at least 1")
+        check(self.accumulate >= 1, f"accumulate is {self.accumulate}; it must be at least 1")
+        check(0 < self.val_fraction < 1, f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
+        check(0 <= self.crop_pct <= 1, f"crop_pct is {self.crop_pct}; it must lie between 0 and 1")
+        check(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}; it must lie in [0, 1)")
+        check(bool(self.data or self.resume), "nothing to train on; give --data DIR, --data builtin or --resume RUN")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
+        """The config that a run folder's config.yaml holds."""
+        optimizer = OptimizerConfig(**values["optimizer"])
+        augment = {k: tuple(v) if isinstance(v, list) else v for k, v in values["augment"].items()}
+        return cls(**(values | {"optimizer": optimizer, "augment": AugmentConfig(**augment)}))
+
+
+@dataclass
+class EvaluateConfig:
+    """Measure a trained network on labelled images: accuracy with intervals, per class, calibration."""
+
+    run: str
+    """A run folder or a checkpoint file."""
+    data: str = ""
+    """A folder of classes, or one with val/<class>/; empty evaluates on the data the run was trained with."""
+    weights: Weights = "ema"
+    """The averaged weights (if the checkpoint has any) or the raw ones."""
+    fold: bool = False
+    """Fold the network for deployment first; the answers are the same."""
+    batch_size: int = 64
+    """Images in one forward pass."""
+    output: str = ""
+    """A folder for evaluation.jsonl and the pictures; the run folder if empty."""
+    bad_samples: BadSamples = "error"
+    """An unreadable image: stop with its name, skip it, or skip it and list it in quarantine.txt."""
+
+
+@dataclass
+class PredictConfig:
+    """Name what is in pictures."""
+
+    run: str
+    """A run folder or a checkpoint file."""
+    images: str
+    """An image, a folder of images, or a quoted pattern such as 'photos/*.jpg'."""
+    top: int = 5
+    """How many classes to name."""
+    json: bool = False
+    """Print one JSON line for each image instead of a table."""
+    save: str = ""
+    """A folder for copies of the pictures with the answers written on them."""
+    weights: Weights = "ema"
+    """The averaged weights (if the checkpoint has any) or the raw ones."""
+    batch_size: int = 32
+    """Images in one forward pass."""
+    bad_samples: BadSamples = "skip"
+    """An unreadable image: stop with its name, or skip it and say so at the end."""
+
+    def __post_init__(self) -> None:
+        check(self.top >= 1, f"top is {self.top}; it must be at least 1")
+
+
+@dataclass
+class InfoConfig:
+    """Describe a network: parameters, MACs, activations, shapes and receptive field, before and after folding."""
+
+    model: str
+    """A network's name, a run folder or a checkpoint file."""
+    image_size: int = 0
+    """Height and width of the input, in pixels; 0 takes the network's own."""
+    num_classes: int = 1000
+    """Classes of a network given by name."""
+    json: bool = False
+    """Print JSON instead of tables."""
+
+
+@dataclass
+class AuditConfig:
+    """Look over a folder of images for what would hurt training; the folder is never changed."""
+
+    data: str
+    """A folder with train/<class>/ and val/<class>/, or one folder of classes."""
+    output: str = ""
+    """A folder for report.json and quarantine.txt; empty prints only."""
+    near: int = 4
+    """Perceptual hashes up to so many bits apart count as near duplicates (of 64)."""
+    max_pixels: int = 100_000_000
+    """Images with more pixels count as oversized and are not decoded."""
+
+
+@dataclass
+class BuiltinConfig:
+    """Write the built-in data (handwritten digits on photographs) as a folder with boxes and masks."""
+
+    output: str
+    """The folder to write; must be new or empty."""
+    image_size: int = 64
+    """Height and width of a scene, in pixels."""
+    train_length: int = 1000
+    """Scenes in train/."""
+    val_length: int = 500
+    """Scenes in val/."""
+    seed: int = 0
+    """Another seed gives other scenes."""
+
+
+@dataclass
+class QuickstartConfig:
+    """Train, evaluate, fold, prove and predict on the built-in data, and write one HTML report."""
+
+    output: str = "runs/quickstart"
+    """The folder to write; an earlier quickstart there is replaced."""
+    seed: int = 0
+    """Seeds the weights, the scenes and their order."""
+    epochs: int = 0
+    """Epochs of training; 0 takes the recipe's."""
+    results: str = ""
+    """A JSON-lines file to append this run's row to."""

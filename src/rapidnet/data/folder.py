@@ -1,0 +1,102 @@
+"""Which images and classes does a folder hold, and how is it split into training and validation?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rapidnet.data.decode import IMAGE_EXTENSIONS
+from rapidnet.errors import UserError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image file; `label` indexes the class list."""
+
+    path: str
+    label: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images of one purpose. `classes` are sorted names; `samples` are sorted by path."""
+
+    name: str
+    classes: list[str]
+    samples: list[Sample]
+
+
+def open_splits(root: str | Path, val_fraction: float, seed: int, holdout: bool = False) -> tuple[Split, Split]:
+    """Return (train, val) of a folder.
+
+    Args:
+        root: holds train/<class>/ and val/<class>/, or the classes themselves (then val_fraction is held out).
+        val_fraction, seed: the held-out share of each class, at least one image, seeded and stratified.
+        holdout: hold out a part of train even if there is a val/.
+    Raises:
+        UserError: no such folder, fewer than two classes, an empty class, a class of val unknown in train.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"--data {root} is not a folder; give a folder of images sorted into one folder per class")
+    has_splits = (root / "train").is_dir()
+    train = read_split(root / "train" if has_splits else root, "train")
+    if len(train.classes) < 2:
+        raise UserError(f"{root} holds only one class, '{train.classes[0]}'; a classifier needs at least two")
+    if has_splits and (root / "val").is_dir() and not holdout:
+        return train, align_classes(read_split(root / "val", "val"), train.classes)
+    return hold_out(train, val_fraction, seed)
+
+
+def open_evaluation(root: str | Path, classes: list[str]) -> Split:
+    """The images to evaluate on: root/val/<class>/ if there is a val/, else root/<class>/; labels follow `classes`."""
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"--data {root} is not a folder; give a folder of images sorted into one folder per class")
+    split = read_split(root / "val" if (root / "val").is_dir() else root, "val")
+    return align_classes(split, classes)
+
+
+def read_split(folder: Path, name: str) -> Split:
+    """Read <class>/ folders, images at any depth below them; hidden files and other files are passed over."""
+    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not classes:
+        raise UserError(f"{folder} holds no class folders; sort its images into one folder per class")
+    samples = []
+    for label, class_name in enumerate(classes):
+        paths = sorted(
+            str(path)
+            for path in (folder / class_name).rglob("*")
+            if path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
+        )
+        if not paths:
+            raise UserError(f"class folder {folder / class_name} holds no images; fill it or remove it")
+        samples += [Sample(path, label) for path in paths]
+    return Split(name, classes, samples)
+
+
+def align_classes(split: Split, classes: list[str]) -> Split:
+    """Relabel a split by another class list; a class that list lacks is refused by name."""
+    unknown = [name for name in split.classes if name not in classes]
+    if unknown:
+        raise UserError(
+            f"{split.name} holds classes unknown in training: {', '.join(unknown[:5])}; "
+            f"known are {', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}"
+        )
+    label = {i: classes.index(name) for i, name in enumerate(split.classes)}
+    return Split(split.name, classes, [Sample(sample.path, label[sample.label]) for sample in split.samples])
+
+
+def hold_out(split: Split, val_fraction: float, seed: int) -> tuple[Split, Split]:
+    """Split off a seeded share of each class, at least one image; every class keeps one to train on."""
+    chosen: set[int] = set()
+    for label, class_name in enumerate(split.classes):
+        indices = [i for i, sample in enumerate(split.samples) if sample.label == label]
+        if len(indices) < 2:
+            raise UserError(f"class '{class_name}' has a single image; two are needed to hold one out for validation")
+        count = min(max(1, round(val_fraction * len(indices))), len(indices) - 1)
+        rng = np.random.default_rng([seed, label])
+        chosen |= {int(i) for i in rng.permutation(indices)[:count]}
+    train = [sample for i, sample in enumerate(split.samples) if i not in chosen]
+    val = [sample for i, sample in enumerate(split.samples) if i in chosen]
+    return Split("train", split.classes, train), Split("val", split.classes, val)

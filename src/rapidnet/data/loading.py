@@ -1,0 +1,153 @@
+"""How do images reach the loop in batches, in an order that can be repeated and resumed?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from rapidnet.config import BadSamples
+from rapidnet.data.decode import BadImageError, load_image
+from rapidnet.data.folder import Split
+from rapidnet.data.transforms import ImageTransform, seed_all, seeded
+from rapidnet.environment import write_text_atomically
+from rapidnet.errors import UserError
+
+Key = tuple[int, int]
+"""(epoch, index): everything random about a sample follows from it and the run's seed."""
+
+
+@dataclass(frozen=True)
+class BadSample:
+    """An image that could not be read, in place of its pixels."""
+
+    path: str
+    message: str
+
+
+@dataclass
+class Batch:
+    """images uint8 [B, 3, H, W], targets int64 [B], the images that could not be read, and every key asked for."""
+
+    images: Tensor
+    targets: Tensor
+    bad: list[BadSample]
+    keys: list[Key]
+
+
+class SizedDataset(Protocol):
+    """A map-style dataset of (image uint8 [3, H, W], label) by (epoch, index), with named classes."""
+
+    classes: list[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, int] | BadSample: ...
+
+
+class ImageFolder(Dataset[tuple[Tensor, int] | BadSample]):
+    """The images of one split through one transform; an unreadable one comes as a `BadSample`."""
+
+    def __init__(self, split: Split, transform: ImageTransform, seed: int) -> None:
+        self.classes, self.samples, self.transform, self.seed = split.classes, split.samples, transform, seed
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, int] | BadSample:
+        epoch, index = key
+        sample = self.samples[index]
+        try:
+            image = load_image(sample.path)
+        except BadImageError as error:
+            return BadSample(sample.path, str(error))
+        with seeded(self.seed, epoch, index):
+            return self.transform(image), sample.label
+
+
+class EpochSampler(Sampler[Key]):
+    """Keys (epoch, index) of one epoch, shuffled by (seed, epoch), from `start` on.
+
+    `set_epoch` chooses the epoch and how many samples of it were seen before an interruption.
+    """
+
+    def __init__(self, length: int, seed: int, shuffle: bool = True) -> None:
+        self.length, self.seed, self.shuffle = length, seed, shuffle
+        self.epoch = self.start = 0
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        self.epoch, self.start = epoch, start
+
+    def __len__(self) -> int:
+        return self.length - self.start
+
+    def __iter__(self) -> Iterator[Key]:
+        order = torch.arange(self.length)
+        if self.shuffle:
+            generator = torch.Generator()
+            generator.manual_seed(self.seed * 1_000_003 + self.epoch)
+            order = torch.randperm(self.length, generator=generator)
+        yield from ((self.epoch, int(index)) for index in order[self.start :])
+
+
+def collate(items: list[tuple[Key, tuple[Tensor, int] | BadSample]]) -> Batch:
+    """Stack the readable samples of a batch and list the others; a batch of none has an empty image tensor."""
+    good = [item for _, item in items if not isinstance(item, BadSample)]
+    images = torch.stack([image for image, _ in good]) if good else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
+    targets = torch.tensor([label for _, label in good], dtype=torch.int64)
+    return Batch(images, targets, [item for _, item in items if isinstance(item, BadSample)], [key for key, _ in items])
+
+
+class _Keyed(Dataset[tuple[Key, tuple[Tensor, int] | BadSample]]):
+    """Hands each sample out with its key, so that batches know what they were made of."""
+
+    def __init__(self, dataset: SizedDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, key: Key) -> tuple[Key, tuple[Tensor, int] | BadSample]:
+        return key, self.dataset[key]
+
+
+def build_loader(dataset: SizedDataset, sampler: EpochSampler, batch_size: int, workers: int, train: bool) -> DataLoader:
+    """A loader of `Batch`es; in training an incomplete last batch is left out unless it is the only one."""
+    return DataLoader(
+        _Keyed(dataset),
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        drop_last=train and sampler.length >= batch_size,
+        worker_init_fn=_start_worker,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _start_worker(worker: int) -> None:
+    torch.set_num_threads(1)
+    seed_all(worker)
+
+
+class BadSampleLog:
+    """Carries out the policy for unreadable images and counts them.
+
+    Args:
+        policy: 'error' stops at the first one, 'skip' goes on, 'quarantine' goes on and lists them.
+        quarantine: the file that lists each unreadable image once.
+    """
+
+    def __init__(self, policy: BadSamples, quarantine: Path) -> None:
+        self.policy, self.quarantine = policy, quarantine
+        self.paths: dict[str, str] = {}
+
+    def record(self, bad: list[BadSample]) -> None:
+        """Raises UserError with the first image's name under 'error'."""
+        for sample in bad:
+            if self.policy == "error":
+                raise UserError(sample.message)
+            if sample.path not in self.paths:
+                self.paths[sample.path] = sample.message
+                if self.policy == "quarantine":
+                    write_text_atomically(self.quarantine, "".join(f"{path}\n" for path in self.paths))

@@ -1,0 +1,1 @@
+"""Evaluation of anything that maps images to probabilities."""

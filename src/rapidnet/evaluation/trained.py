@@ -1,0 +1,54 @@
+"""How is a trained network opened, by run folder or checkpoint, with the classes and preprocessing it needs?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rapidnet.data.transforms import Preprocessing
+from rapidnet.errors import UserError
+from rapidnet.models import create_model, load_weights, read_checkpoint
+
+CHECKPOINTS = ("best.safetensors", "last.safetensors")
+
+
+@dataclass
+class Trained:
+    """A network in eval mode with its class names, preprocessing, file and the training's metadata."""
+
+    model: nn.Module
+    classes: list[str]
+    preprocessing: Preprocessing
+    path: Path
+    metadata: dict[str, Any]
+
+
+def resolve_checkpoint(run: str | Path) -> Path:
+    """The checkpoint meant by a path: the file itself, or the best (else the last) one of a run folder."""
+    path = Path(run)
+    if not path.is_dir():
+        return path
+    for name in CHECKPOINTS:
+        if (path / name).is_file():
+            return path / name
+    raise UserError(f"{path} is not a run folder: it holds neither {' nor '.join(CHECKPOINTS)}; give a finished run")
+
+
+def load_trained(run: str | Path, use_ema: bool = True) -> Trained:
+    """Open a run folder or one of our checkpoints.
+
+    Raises:
+        UserError: no such file, or a checkpoint without our metadata (then only its weights are known).
+    """
+    path = resolve_checkpoint(run)
+    checkpoint = read_checkpoint(path)
+    meta = checkpoint.metadata
+    if "model" not in meta:
+        raise UserError(
+            f"checkpoint {path} does not say its network and classes, so it cannot be used by itself; "
+            "fine-tune from it with rapidnet train --init, or load it with rapidnet.create_model(name, checkpoint=...)"
+        )
+    model = create_model(meta["model"], **(meta["model_options"] | {"num_classes": len(meta["classes"])}))
+    load_weights(model, checkpoint, use_ema)
+    return Trained(model.eval(), meta["classes"], Preprocessing.from_dict(meta["preprocessing"]), path, meta)

@@ -1,0 +1,1 @@
+"""Training: one loop, its task, its optimizer, its checkpoints."""

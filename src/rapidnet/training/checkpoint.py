@@ -1,0 +1,120 @@
+"""How does a run survive a crash? One file holds everything, written aside and renamed when complete."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from rapidnet.errors import UserError
+from rapidnet.models.factory import METADATA_KEY, Checkpoint
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a run stands: finished epochs, samples asked for in this epoch, optimizer updates, and its sums so far."""
+
+    epoch: int = 0
+    samples: int = 0
+    updates: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+    best_top1: float = -1.0
+    best_epoch: int = 0
+    done: bool = False
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    ema: nn.Module | None,
+    optimizer: Optimizer | None,
+    progress: Progress,
+    metadata: dict[str, Any],
+) -> None:
+    """Write weights, averaged weights, optimizer and progress; the name appears only when the file is complete.
+
+    Raises:
+        UserError: the disk is full or refuses; an earlier checkpoint of that name is intact.
+    """
+    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+    if ema is not None:
+        tensors |= {f"ema.{key}": value for key, value in ema.state_dict().items()}
+    metadata = {**metadata, "progress": asdict(progress)}
+    if optimizer is not None:
+        state, metadata["optimizer"] = flatten_optimizer(optimizer)
+        tensors |= state
+    tensors = {key: value.detach().to("cpu").contiguous() for key, value in tensors.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, {METADATA_KEY: json.dumps(metadata)})
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"checkpoint {path} could not be written ({error}); free some space and go on with --resume {path.parent}, "
+            "the previous checkpoint is intact"
+        ) from error
+
+
+def flatten_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's state as named tensors and JSON: `optimizer.<parameter>.<name>`, groups, plain numbers."""
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, dict[str, Any]] = {}
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{name}"] = value
+            else:
+                numbers.setdefault(str(index), {})[name] = value
+    return tensors, {"groups": state["param_groups"], "numbers": numbers}
+
+
+def restore_optimizer(optimizer: Optimizer, checkpoint: Checkpoint) -> None:
+    """Put back what `flatten_optimizer` took apart."""
+    saved = checkpoint.metadata["optimizer"]
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in saved["numbers"].items()}
+    for key, value in checkpoint.tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": _as_tuples(saved["groups"], optimizer)})
+
+
+def _as_tuples(groups: list[dict[str, Any]], optimizer: Optimizer) -> list[dict[str, Any]]:
+    # JSON has no tuples; optimizers compare and unpack theirs (betas), so give back what the fresh one uses.
+    return [
+        {k: tuple(v) if isinstance(fresh.get(k), tuple) and v is not None else v for k, v in saved.items()}
+        for saved, fresh in zip(groups, optimizer.param_groups, strict=True)
+    ]
+
+
+def restore_weights(model: nn.Module, checkpoint: Checkpoint, prefix: str) -> None:
+    """Load `model.*` or `ema.*` of our own checkpoint strictly."""
+    state = {k.removeprefix(prefix): v for k, v in checkpoint.tensors.items() if k.startswith(prefix)}
+    with torch.no_grad():
+        model.load_state_dict(state, strict=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself must reach the disk; not every system lets a folder be opened (Windows does not).
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

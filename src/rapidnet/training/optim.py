@@ -1,0 +1,54 @@
+"""How do the weights move? Optimizer and learning-rate schedule, both timm's."""
+
+from timm.optim import create_optimizer_v2, list_optimizers
+from timm.scheduler import CosineLRScheduler
+from torch import nn
+from torch.optim import Optimizer
+
+from rapidnet.config import OptimizerConfig
+from rapidnet.errors import UserError, nearest
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
+    """An optimizer over `model`; weight decay spares biases, BatchNorm, layer scales.
+
+    Raises:
+        UserError: timm knows no optimizer of that name, or it does not take one of the options.
+    """
+    try:
+        return create_optimizer_v2(
+            model, opt=config.name, lr=config.lr, weight_decay=config.weight_decay, **config.options
+        )
+    except ValueError as error:
+        known = list_optimizers()
+        if config.name in known:
+            raise UserError(f"optimizer.options do not fit {config.name}: {error}") from error
+        raise UserError(f"optimizer.name '{config.name}' is unknown to timm{nearest(config.name, known)}") from error
+    except TypeError as error:
+        raise UserError(f"optimizer.options do not fit {config.name}: {error}") from error
+
+
+def build_scheduler(
+    optimizer: Optimizer, config: OptimizerConfig, epochs: int, updates_per_epoch: int
+) -> CosineLRScheduler:
+    """Linear warm-up, cosine to min_lr, cool-down at min_lr; a pure function of the number of updates done.
+
+    Raises:
+        UserError: warm-up and cool-down leave no epoch for the cosine.
+    """
+    cosine_epochs = epochs - config.cooldown_epochs
+    if cosine_epochs <= config.warmup_epochs:
+        raise UserError(
+            f"{epochs} epochs leave no room after optimizer.warmup_epochs {config.warmup_epochs} and "
+            f"optimizer.cooldown_epochs {config.cooldown_epochs}; shorten these or train longer"
+        )
+    return CosineLRScheduler(
+        optimizer,
+        t_initial=max(1, round(cosine_epochs * updates_per_epoch)),
+        lr_min=config.min_lr,
+        warmup_t=round(config.warmup_epochs * updates_per_epoch),
+        warmup_lr_init=min(config.warmup_lr, config.lr),
+        warmup_prefix=False,
+        cycle_limit=1,
+        t_in_epochs=False,
+    )

@@ -1,0 +1,71 @@
+"""What does the person at the terminal see while a network trains, and what stays in the run folder?"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from rapidnet.environment import append_row
+
+
+class TrainDisplay:
+    """A progress bar over all epochs with loss, accuracy, images/s and time left, and one line per finished epoch."""
+
+    def __init__(self, console: Console, epochs: int, batches_per_epoch: int, done: int) -> None:
+        self.console, self.epochs, self.per_epoch = console, epochs, batches_per_epoch
+        self.bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}  top-1 {task.fields[top1]:.1f}%  {task.fields[rate]:.0f} img/s"),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            transient=True,
+        )
+        self.task = self.bar.add_task(
+            "train", total=epochs * batches_per_epoch, completed=done, epoch=1, loss=0.0, top1=0.0, rate=0.0
+        )
+
+    def __enter__(self) -> "TrainDisplay":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def step(self, epoch: int, loss: float, top1: float, rate: float) -> None:
+        """One batch done; top1 in percent, rate in images per second."""
+        self.bar.update(self.task, advance=1, epoch=epoch + 1, loss=loss, top1=top1, rate=rate)
+
+    def finish_epoch(self, row: dict[str, Any], is_best: bool) -> None:
+        """Print the line that stays."""
+        parts = [f"epoch {row['epoch']:>3}/{self.epochs}", f"loss {row['loss']:.3f}", f"train {row['train_top1']:.1f}%"]
+        if "val_top1" in row:
+            parts += [f"val {row['val_top1']:.2f}%"]
+            parts += [f"ema {row['ema_top1']:.2f}%"] if "ema_top1" in row else []
+        parts += [f"{row['images_per_s']:.0f} img/s", "[green]best[/green]" if is_best else ""]
+        self.console.print("  ".join(parts).rstrip())
+
+
+class MetricsLog:
+    """Rows of metrics.jsonl, and the same numbers as TensorBoard events."""
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / "metrics.jsonl"
+        self.writer = SummaryWriter(str(run / "tensorboard"))
+
+    def write(self, row: dict[str, Any]) -> None:
+        append_row(self.path, row)
+        for name, value in row.items():
+            if name != "epoch" and isinstance(value, int | float):
+                self.writer.add_scalar(name, value, row["epoch"])
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()

@@ -1,0 +1,220 @@
+"""How is a training run put together? Model, data, task and optimizer from a config, then the loop."""
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import yaml
+from lightning_fabric import Fabric
+from rich.console import Console
+from timm.models import save_for_hf
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from rapidnet.config import TrainConfig
+from rapidnet.data.builtin import BuiltinScenes
+from rapidnet.data.folder import open_splits
+from rapidnet.data.loading import BadSampleLog, EpochSampler, ImageFolder, SizedDataset, build_loader
+from rapidnet.data.transforms import Preprocessing, build_train_transform, seed_all
+from rapidnet.environment import describe_environment, write_text_atomically
+from rapidnet.errors import UserError
+from rapidnet.evaluation.pictures import draw_confusion, draw_curves, save_figure
+from rapidnet.evaluation.trained import load_trained, resolve_checkpoint
+from rapidnet.models import create_model, load_weights, read_checkpoint
+from rapidnet.models.factory import Checkpoint
+from rapidnet.training.checkpoint import BEST, LAST, Progress, restore_optimizer, restore_weights
+from rapidnet.training.loop import Interrupted, Run, catch_interrupt, count_batches, count_updates, evaluate_network, fit
+from rapidnet.training.optim import build_optimizer, build_scheduler
+from rapidnet.training.progress import MetricsLog, TrainDisplay
+from rapidnet.training.tasks import ClassificationTask
+
+
+def run_train(config: TrainConfig, console: Console | None = None) -> int:
+    """The train command: 0 when finished, 130 when interrupted (then --resume goes on)."""
+    console = console or Console()
+    try:
+        train(config, console)
+    except Interrupted:
+        folder = config.resume or config.output
+        console.print(f"interrupted; [bold]rapidnet train --resume {folder}[/bold] continues exactly here")
+        return 130
+    return 0
+
+
+def train(config: TrainConfig, console: Console) -> Path:
+    """Train as configured and return the run folder.
+
+    Raises:
+        Interrupted: Ctrl-C; the run can be resumed.
+        UserError: data, options or checkpoint that do not fit.
+    """
+    config, checkpoint = resume_config(config)
+    folder = prepare_folder(config, resumed=checkpoint is not None)
+    run = build_run(config, folder, console, checkpoint)
+    if run.progress.done or run.progress.epoch >= config.epochs:
+        console.print(f"{folder} is complete: {run.progress.epoch} epochs, best top-1 {run.progress.best_top1:.2f}%")
+        return folder
+    describe_run(run, console)
+    per_epoch = count_batches(run.train_sampler.length, config)
+    done = run.progress.epoch * per_epoch + run.progress.samples // config.batch_size
+    with TrainDisplay(console, config.epochs, per_epoch, done) as display, catch_interrupt() as stop:
+        if run.progress.updates == 0:
+            run.save(LAST)
+        fit(run, display, stop)
+    run.log.close()
+    finish(run, console)
+    return folder
+
+
+def resume_config(config: TrainConfig) -> tuple[TrainConfig, Checkpoint | None]:
+    """The config to train with and the checkpoint to go on from, if --resume asks for one."""
+    if not config.resume:
+        return config, None
+    folder = Path(config.resume)
+    if not (folder / "config.yaml").is_file() or not (folder / LAST).is_file():
+        raise UserError(f"--resume {folder} is not a run folder: it has no config.yaml and {LAST}; give the run's folder")
+    default = TrainConfig(resume=config.resume)
+    ignored = [field.name for field in fields(config) if getattr(config, field.name) != getattr(default, field.name)]
+    if ignored:
+        raise UserError(
+            f"--resume takes every option from {folder}/config.yaml, so --{ignored[0].replace('_', '-')} "
+            "would have no effect; leave it out or start a new run with --init"
+        )
+    saved = TrainConfig.from_dict(yaml.safe_load((folder / "config.yaml").read_text()))
+    saved.output = str(folder)
+    return saved, read_checkpoint(folder / LAST)
+
+
+def prepare_folder(config: TrainConfig, resumed: bool) -> Path:
+    """Make the run folder with config.yaml and environment.json; refuses one that holds anything."""
+    folder = Path(config.output)
+    if not resumed and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"--output {folder} is not empty; choose another folder, or continue it with --resume {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not resumed:
+        write_text_atomically(folder / "config.yaml", yaml.safe_dump(_plain(asdict(config)), sort_keys=False))
+    name = "environment.json" if not resumed else f"environment-resumed-{len(list(folder.glob('environment*')))}.json"
+    write_text_atomically(folder / name, json.dumps(describe_environment(), indent=2))
+    return folder
+
+
+def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: Checkpoint | None) -> Run:
+    """Build every part of a run and, if resuming, put back what the checkpoint holds."""
+    seed_all(config.seed)
+    model_options = {"num_classes": 2} | config.model_options
+    preprocessing = Preprocessing.from_model(create_model(config.model, **model_options), config.image_size, config.crop_pct)
+    train_set, val_set = build_datasets(config, preprocessing)
+    classes = train_set.classes
+
+    seed_all(config.seed)
+    network = create_model(config.model, **(config.model_options | {"num_classes": len(classes)}))
+    if config.init and checkpoint is None:
+        replaced = load_weights(network, read_checkpoint(resolve_checkpoint(config.init)))
+        note = f"; {', '.join(replaced)} starts fresh with {len(classes)} classes" if replaced else ""
+        console.print(f"weights from {config.init}{note}")
+    if config.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+
+    fabric = Fabric(accelerator="auto", devices=1, precision=choose_precision(config.precision))
+    network = network.to(fabric.device)
+    ema = ModelEmaV3(network, config.ema_decay, use_warmup=config.ema_warmup) if config.ema_decay else None
+    optimizer = build_optimizer(network, config.optimizer)
+    progress = Progress()
+    if checkpoint is not None:
+        progress = Progress(**checkpoint.metadata["progress"])
+        restore_weights(network, checkpoint, "model.")
+        if ema is not None:
+            restore_weights(ema.module, checkpoint, "ema.")
+        restore_optimizer(optimizer, checkpoint)
+    updates = count_updates(len(train_set), config)
+    scheduler = build_scheduler(optimizer, config.optimizer, config.epochs, updates)
+    model, optimizer = fabric.setup(network, optimizer)
+
+    workers = config.workers if config.workers >= 0 else (min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0)
+    sampler = EpochSampler(len(train_set), config.seed)
+    val_sampler = EpochSampler(len(val_set), config.seed, shuffle=False)
+    return Run(
+        config, folder, fabric, network, model, ema, optimizer, scheduler,
+        task=ClassificationTask(len(classes), config.augment, preprocessing),
+        preprocessing=preprocessing,
+        train_loader=build_loader(train_set, sampler, config.batch_size, workers, train=True),
+        train_sampler=sampler,
+        val_loader=build_loader(val_set, val_sampler, config.batch_size, workers, train=False),
+        classes=classes,
+        bad_samples=BadSampleLog(config.bad_samples, folder / "quarantine.txt"),
+        progress=progress,
+        metadata={
+            "model": config.model, "model_options": config.model_options, "classes": classes,
+            "preprocessing": preprocessing.to_dict(), "data": config.data, "timm": timm.__version__,
+        },
+        log=MetricsLog(folder),
+    )  # fmt: skip
+
+
+def build_datasets(config: TrainConfig, preprocessing: Preprocessing) -> tuple[SizedDataset, SizedDataset]:
+    """Training and validation images, from a folder or built in."""
+    if config.data == "builtin":
+        train = BuiltinScenes("train", config.train_length, config.image_size, config.seed)
+        return train, BuiltinScenes("val", BUILTIN_VAL_LENGTH, config.image_size)
+    train_split, val_split = open_splits(config.data, config.val_fraction, config.seed, config.holdout)
+    transform = build_train_transform(config.augment, preprocessing)
+    val_transform = preprocessing.build_transform()
+    return ImageFolder(train_split, transform, config.seed), ImageFolder(val_split, val_transform, config.seed)
+
+
+BUILTIN_VAL_LENGTH = 2000
+"""Held-out scenes of the built-in data: +-1.3 points at 90%."""
+
+
+def choose_precision(precision: str) -> Any:
+    """bf16 where the machine computes it in hardware, else float32."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+
+
+def describe_run(run: Run, console: Console) -> None:
+    config = run.config
+    parameters = sum(p.numel() for p in run.network.parameters())
+    console.print(
+        f"{config.model}, {parameters / 1e6:.2f} M parameters, {len(run.classes)} classes; "
+        f"{run.train_sampler.length} training and {len(run.val_loader.sampler)} validation images at {config.image_size} px; "  # type: ignore[arg-type]
+        f"{choose_precision(config.precision)} on {run.fabric.device.type}; into {run.folder}"
+    )
+
+
+def finish(run: Run, console: Console) -> None:
+    """Curves, the confusion matrix of the best weights, and a copy that timm and the hub open."""
+    from rapidnet.environment import read_rows
+
+    save_figure(draw_curves(read_rows(run.folder / "metrics.jsonl")), run.folder / "curves.png")
+    trained = load_trained(run.folder)
+    trained.model.to(run.fabric.device)
+    result = evaluate_network(run, trained.model).compute()
+    save_figure(draw_confusion(result["confusion"], run.classes), run.folder / "confusion.png")
+    save_hub_copy(trained.model, run)
+    if run.bad_samples.paths:
+        console.print(f"{len(run.bad_samples.paths)} unreadable images were left out")
+    low, high = result["top1_interval"]
+    console.print(
+        f"best epoch {run.progress.best_epoch}: top-1 [bold]{result['top1']:.2f}%[/bold] "
+        f"(95% interval {low:.2f} to {high:.2f}) on {result['images']} images; {run.folder / BEST}"
+    )
+
+
+def save_hub_copy(model: nn.Module, run: Run) -> None:
+    """Write hub/, which timm opens as `local-dir:RUN/hub` once rapidnet is imported."""
+    config = {"label_names": run.classes}
+    save_for_hf(model, str(run.folder / "hub"), model_config=config, model_args=run.config.model_options or None)
+
+
+def _plain(value: Any) -> Any:
+    # YAML knows lists and mappings only.
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
