@@ -1,0 +1,1 @@
+"""How big and how fast are networks, and how do they compare?"""
