@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from rapidnet.errors import UserError
 
-Weights = Literal["ema", "raw"]
+Weights = Literal["best", "ema", "raw"]
 BadSamples = Literal["error", "skip", "quarantine"]
 
 
@@ -157,14 +157,16 @@ class EvaluateConfig:
     """A run folder or a checkpoint file."""
     data: str = ""
     """A folder of classes, or one with val/<class>/; empty evaluates on the data the run was trained with."""
-    weights: Weights = "ema"
-    """The averaged weights (if the checkpoint has any) or the raw ones."""
+    weights: Weights = "best"
+    """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
     fold: bool = False
     """Fold the network for deployment first; the answers are the same."""
     batch_size: int = 64
     """Images in one forward pass."""
+    json: bool = False
+    """Print one JSON line instead of tables."""
     output: str = ""
-    """A folder for evaluation.jsonl and the pictures; the run folder if empty."""
+    """A folder for evaluation.jsonl and the pictures; evaluation/ beside the checkpoint if empty."""
     bad_samples: BadSamples = "error"
     """An unreadable image: stop with its name, skip it, or skip it and list it in quarantine.txt."""
 
@@ -183,12 +185,12 @@ class PredictConfig:
     """Print one JSON line for each image instead of a table."""
     save: str = ""
     """A folder for copies of the pictures with the answers written on them."""
-    weights: Weights = "ema"
-    """The averaged weights (if the checkpoint has any) or the raw ones."""
+    weights: Weights = "best"
+    """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
     batch_size: int = 32
     """Images in one forward pass."""
-    bad_samples: BadSamples = "skip"
-    """An unreadable image: stop with its name, or skip it and say so at the end."""
+    bad_samples: Literal["error", "skip"] = "skip"
+    """An unreadable image: stop with its name, or name it and go on."""
 
     def __post_init__(self) -> None:
         check(self.top >= 1, f"top is {self.top}; it must be at least 1")
@@ -226,7 +228,7 @@ class AuditConfig:
 class BuiltinConfig:
     """Write the built-in data (handwritten digits on photographs) as a folder with boxes and masks."""
 
-    output: str
+    output: str = "builtin"
     """The folder to write; must be new or empty."""
     image_size: int = 64
     """Height and width of a scene, in pixels."""

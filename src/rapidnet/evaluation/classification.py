@@ -1,14 +1,37 @@
 """How are labelled images run through a classifier, be it an eager network or an exported one?"""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from rapidnet.data.loading import BadSampleLog, Batch
+from rapidnet.data.transforms import Preprocessing
 from rapidnet.evaluation.metrics import ClassificationMeter
 
 Predict = Callable[[Tensor], Tensor]
 """Maps uint8 images [B, 3, S, S] to probabilities [B, num_classes]."""
+
+
+def build_predict(
+    model: nn.Module,
+    preprocessing: Preprocessing,
+    channels_last: bool = True,
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Predict:
+    """Probabilities of a network in eval mode, on the device its weights are on; float32 unless `autocast` says else."""
+    device = next(model.parameters()).device
+
+    def predict(images: Tensor) -> Tensor:
+        inputs = preprocessing.normalize(images.to(device))
+        if channels_last:
+            inputs = inputs.to(memory_format=torch.channels_last)
+        with torch.inference_mode(), autocast():
+            logits: Tensor = model(inputs)
+        return logits.float().softmax(1)
+
+    return predict
 
 
 def measure(

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
+from rapidnet.config import Weights
 from rapidnet.data.transforms import Preprocessing
 from rapidnet.errors import UserError
 from rapidnet.models import create_model, load_weights, read_checkpoint
@@ -22,6 +23,7 @@ class Trained:
     preprocessing: Preprocessing
     path: Path
     metadata: dict[str, Any]
+    weights: Literal["ema", "raw"]
 
 
 def resolve_checkpoint(run: str | Path) -> Path:
@@ -35,8 +37,8 @@ def resolve_checkpoint(run: str | Path) -> Path:
     raise UserError(f"{path} is not a run folder: it holds neither {' nor '.join(CHECKPOINTS)}; give a finished run")
 
 
-def load_trained(run: str | Path, use_ema: bool = True) -> Trained:
-    """Open a run folder or one of our checkpoints.
+def load_trained(run: str | Path, weights: Weights = "best") -> Trained:
+    """Open a run folder or one of our checkpoints; `weights` as in `EvaluateConfig`.
 
     Raises:
         UserError: no such file, or a checkpoint without our metadata (then only its weights are known).
@@ -50,5 +52,7 @@ def load_trained(run: str | Path, use_ema: bool = True) -> Trained:
             "fine-tune from it with rapidnet train --init, or load it with rapidnet.create_model(name, checkpoint=...)"
         )
     model = create_model(meta["model"], **(meta["model_options"] | {"num_classes": len(meta["classes"])}))
-    load_weights(model, checkpoint, use_ema)
-    return Trained(model.eval(), meta["classes"], Preprocessing.from_dict(meta["preprocessing"]), path, meta)
+    chosen = meta["progress"]["better_weights"] if weights == "best" else weights
+    used: Literal["ema", "raw"] = "ema" if chosen == "ema" and checkpoint.has_ema else "raw"
+    load_weights(model, checkpoint, use_ema=used == "ema")
+    return Trained(model.eval(), meta["classes"], Preprocessing.from_dict(meta["preprocessing"]), path, meta, used)

@@ -31,6 +31,7 @@ class Progress:
     seconds: float = 0.0
     best_top1: float = -1.0
     best_epoch: int = 0
+    better_weights: str = "raw"
     done: bool = False
 
 
@@ -60,6 +61,8 @@ def save_checkpoint(
         save_file(tensors, temporary, {METADATA_KEY: json.dumps(metadata)})
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        # safetensors keeps its files to their owner; a checkpoint is shared like any other file.
+        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
@@ -108,6 +111,11 @@ def restore_weights(model: nn.Module, checkpoint: Checkpoint, prefix: str) -> No
     state = {k.removeprefix(prefix): v for k, v in checkpoint.tensors.items() if k.startswith(prefix)}
     with torch.no_grad():
         model.load_state_dict(state, strict=True)
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0))
+    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from rapidnet.config import TrainConfig
 from rapidnet.data.loading import BadSampleLog, Batch, EpochSampler
 from rapidnet.data.transforms import Preprocessing, seed_all
-from rapidnet.evaluation.classification import measure
+from rapidnet.evaluation.classification import build_predict, measure
 from rapidnet.evaluation.metrics import ClassificationMeter
 from rapidnet.training.checkpoint import BEST, LAST, Progress, save_checkpoint
 from rapidnet.training.progress import MetricsLog, TrainDisplay
@@ -89,7 +89,9 @@ def fit(run: Run, display: TrainDisplay, stop: Callable[[], bool]) -> None:
         is_best = False
         if last or (progress.epoch + 1) % config.evaluate_every == 0:
             row |= evaluate_epoch(run)
-            top1 = max(row["val_top1"], row.get("ema_top1", -1.0))
+            ema_top1 = row.get("ema_top1", -1.0)
+            progress.better_weights = "ema" if ema_top1 >= row["val_top1"] else "raw"
+            top1 = max(row["val_top1"], ema_top1)
             is_best = top1 > progress.best_top1
             if is_best:
                 progress.best_top1, progress.best_epoch = top1, progress.epoch + 1
@@ -193,15 +195,9 @@ def evaluate_epoch(run: Run) -> dict[str, Any]:
 def evaluate_network(run: Run, model: nn.Module) -> ClassificationMeter:
     """A meter filled with the validation images' probabilities under the run's precision."""
 
-    def predict(images: Tensor) -> Tensor:
-        images = run.preprocessing.normalize(run.fabric.to_device(images))
-        if run.config.channels_last:
-            images = images.to(memory_format=torch.channels_last)
-        with torch.inference_mode(), run.fabric.autocast():
-            return model(images).float().softmax(1)
-
     model.eval()
     meter = ClassificationMeter(run.classes)
+    predict = build_predict(model, run.preprocessing, run.config.channels_last, run.fabric.autocast)
     measure(predict, run.val_loader, meter, run.bad_samples)
     return meter
 

@@ -1,6 +1,7 @@
 """How is a training run put together? Model, data, task and optimizer from a config, then the loop."""
 
 import json
+import logging
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,8 @@ def prepare_folder(config: TrainConfig, resumed: bool) -> Path:
 
 def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: Checkpoint | None) -> Run:
     """Build every part of a run and, if resuming, put back what the checkpoint holds."""
+    # Fabric announces its precision by itself; describe_run says it in place.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     seed_all(config.seed)
     model_options = {"num_classes": 2} | config.model_options
     preprocessing = Preprocessing.from_model(create_model(config.model, **model_options), config.image_size, config.crop_pct)
@@ -148,7 +151,11 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
         progress=progress,
         metadata={
             "model": config.model, "model_options": config.model_options, "classes": classes,
-            "preprocessing": preprocessing.to_dict(), "data": config.data, "timm": timm.__version__,
+            "preprocessing": preprocessing.to_dict(), "timm": timm.__version__,
+            "data": {
+                "root": config.data, "val_fraction": config.val_fraction, "seed": config.seed,
+                "holdout": config.holdout, "val_length": BUILTIN_VAL_LENGTH,
+            },
         },
         log=MetricsLog(folder),
     )  # fmt: skip
@@ -210,7 +217,7 @@ def finish(run: Run, console: Console) -> None:
 def save_hub_copy(model: nn.Module, run: Run) -> None:
     """Write hub/, which timm opens as `local-dir:RUN/hub` once rapidnet is imported."""
     config = {"label_names": run.classes}
-    save_for_hf(model, str(run.folder / "hub"), model_config=config, model_args=run.config.model_options or None)
+    save_for_hf(model, str(run.folder / "hub"), model_config=config, model_args=run.config.model_options or None, safe_serialization=True)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Reading images: folders, decoding, transforms, loaders, the built-in data, the audit of a folder."""

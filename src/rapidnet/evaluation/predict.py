@@ -1,0 +1,145 @@
+"""What is in these pictures? Class names and probabilities for a file, a folder or a pattern, as a stream."""
+
+import glob
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os.path import commonpath
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from torch import Tensor
+
+from rapidnet.config import PredictConfig
+from rapidnet.data.decode import IMAGE_EXTENSIONS, BadImageError, load_image
+from rapidnet.errors import UserError
+from rapidnet.evaluation.classification import Predict, build_predict
+from rapidnet.evaluation.pictures import annotate_image
+from rapidnet.evaluation.trained import Trained, load_trained
+from rapidnet.models import reparameterize
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of one picture, best first, with probabilities in [0, 1]; or why it could not be read."""
+
+    path: Path
+    answers: list[tuple[str, float]]
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        if self.error:
+            return {"image": str(self.path), "error": self.error}
+        answers = [{"class": name, "probability": round(probability, 6)} for name, probability in self.answers]
+        return {"image": str(self.path), "predictions": answers}
+
+
+def run_predict(config: PredictConfig) -> int:
+    """The predict command."""
+    console = Console()
+    notes = Console(stderr=True)
+    trained = load_trained(config.run, config.weights)
+    paths = find_images(config.images)
+    unreadable = 0
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=notes, transient=True, disable=len(paths) == 1) as bar:
+        for prediction in bar.track(predict_files(trained, paths, config.top, config.batch_size), total=len(paths)):
+            if prediction.error:
+                unreadable += 1
+                if config.bad_samples == "error":
+                    raise UserError(prediction.error)
+                notes.print(prediction.error, style="yellow", markup=False, highlight=False)
+            elif config.save:
+                save_annotated(prediction, paths, Path(config.save))
+            if config.json:
+                print(json.dumps(prediction.to_dict()), flush=True)
+            elif not prediction.error:
+                show(prediction, console)
+    if unreadable == len(paths):
+        raise UserError(f"none of the {len(paths)} images in {config.images} could be read; see the lines above")
+    if config.save:
+        notes.print(f"{len(paths) - unreadable} pictures in [bold]{config.save}[/bold]")
+    return 0
+
+
+def find_images(where: str) -> list[Path]:
+    """The image named, those below the folder named, or those that match the pattern; sorted.
+
+    Raises:
+        UserError: nothing there.
+    """
+    path = Path(where)
+    if path.is_file():
+        return [path]
+    candidates = path.rglob("*") if path.is_dir() else map(Path, glob.glob(where, recursive=True))
+    found = sorted(p for p in candidates if p.suffix.lower() in IMAGE_EXTENSIONS and not p.name.startswith("."))
+    if not found:
+        raise UserError(f"there is no image at '{where}'; give an image, a folder of images or a quoted pattern")
+    return found
+
+
+def predict_files(trained: Trained, paths: Sequence[Path], top: int, batch_size: int) -> Iterator[Prediction]:
+    """Predictions in the order of `paths`, folded for speed; at most two batches are in memory at a time."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = reparameterize(trained.model).to(device, memory_format=torch.channels_last)
+    predict = build_predict(model, trained.preprocessing)
+    transform = trained.preprocessing.build_transform()
+
+    def read(path: Path) -> Tensor | BadImageError:
+        try:
+            return transform(load_image(path))
+        except BadImageError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        ahead = None
+        # One start past the end: an empty batch, after which the last one that is being read comes out.
+        for start in range(0, len(paths) + batch_size, batch_size):
+            reading = [(path, pool.submit(read, path)) for path in paths[start : start + batch_size]]
+            if ahead is not None:
+                yield from predict_batch([(path, future.result()) for path, future in ahead], predict, trained.classes, top)
+            ahead = reading
+
+
+def predict_batch(
+    items: list[tuple[Path, Tensor | BadImageError]], predict: Predict, classes: list[str], top: int
+) -> Iterator[Prediction]:
+    """One forward pass over the readable images of a batch."""
+    images = [item for _, item in items if isinstance(item, Tensor)]
+    best = predict(torch.stack(images)).cpu().topk(min(top, len(classes))) if images else None
+    row = 0
+    for path, item in items:
+        if isinstance(item, BadImageError) or best is None:
+            yield Prediction(path, [], str(item))
+            continue
+        answers = zip(best.indices[row].tolist(), best.values[row].tolist(), strict=True)
+        yield Prediction(path, [(classes[index], probability) for index, probability in answers])
+        row += 1
+
+
+def show(prediction: Prediction, console: Console) -> None:
+    """One line for each picture."""
+    answers = ", ".join(f"{escape(name)} {100 * share:.1f}%" for name, share in prediction.answers)
+    console.print(f"{escape(str(prediction.path))}  [bold]{answers}[/bold]", highlight=False, soft_wrap=True)
+
+
+def save_annotated(prediction: Prediction, paths: Sequence[Path], folder: Path) -> None:
+    """Write the picture with its answers below its own relative path, so that equal names do not meet.
+
+    Raises:
+        UserError: that would overwrite the picture itself.
+    """
+    root = Path(commonpath([path.parent for path in paths]))
+    target = folder / prediction.path.relative_to(root).with_suffix(".png")
+    if target.resolve() == prediction.path.resolve():
+        raise UserError(f"--save {folder} would overwrite {prediction.path}; choose another folder")
+    lines = [f"{name}  {100 * share:.1f}%" for name, share in prediction.answers]
+    picture: Image.Image = annotate_image(load_image(prediction.path), lines)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(target)
