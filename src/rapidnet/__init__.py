@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 # (prediction with an exported network) has nothing to register.
 _is_command = Path(sys.argv[0]).stem == "rapidnet" or sys.orig_argv[1:3] == ["-m", "rapidnet"]
 if not _is_command and find_spec("timm") is not None:
-    import rapidnet.models
+    import rapidnet.models  # noqa: F401
 
 
 def __getattr__(name: str) -> Any:

@@ -97,8 +97,8 @@ def parse_settings(name: str, arguments: list[str]) -> Any:
                 cause = cause.__cause__ or cause.__context__
             raise cause or UserError(explain(message, name, [action.dest for action in self._actions], recipe))
 
-        def format_help(self) -> str:
-            return re.sub(r"--[a-z][\w.]*", lambda option: dashed(option[0]), super().format_help())
+        def format_help(self, *args: Any) -> str:
+            return re.sub(r"--[a-z][\w.]*", lambda option: dashed(option[0]), super().format_help(*args))
 
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     cls = COMMANDS[name][0]

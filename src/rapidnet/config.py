@@ -144,9 +144,10 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
         """The config that a run folder's config.yaml holds."""
-        optimizer = OptimizerConfig(**values["optimizer"])
-        augment = {k: tuple(v) if isinstance(v, list) else v for k, v in values["augment"].items()}
-        return cls(**(values | {"optimizer": optimizer, "augment": AugmentConfig(**augment)}))
+        nested: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["augment"].items()}
+        parts = {"optimizer": OptimizerConfig(**values["optimizer"]), "augment": AugmentConfig(**nested)}
+        merged: dict[str, Any] = {**values, **parts}
+        return cls(**merged)
 
 
 @dataclass

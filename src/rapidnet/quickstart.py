@@ -142,7 +142,7 @@ def break_one_weight(model: nn.Module) -> nn.Module:
     broken = deepcopy(model)
     weight = next(module.weight for module in broken.modules() if isinstance(module, nn.Conv2d))
     with torch.no_grad():
-        weight.view(-1)[weight.abs().argmax()] *= 1.01
+        weight[np.unravel_index(int(weight.abs().argmax()), weight.shape)] *= 1.01
     return broken
 
 
@@ -171,7 +171,9 @@ def predict_examples(trained: Trained, folder: Path, console: Console) -> list[t
         labels[path] = scenes.classes[int(scene.labels[0])]
     examples = [(prediction, labels[prediction.path]) for prediction in predict_files(trained, sorted(labels), 3, 32)]
     right = sum(prediction.answers[0][0] == label for prediction, label in examples)
-    console.print(f"{right} of {len(examples)} pictures named right; try: rapidnet predict {folder.parent / 'run'} {folder}")
+    console.print(
+        f"{right} of {len(examples)} pictures named right; try: rapidnet predict {folder.parent / 'run'} {folder}"
+    )
     return examples
 
 

@@ -30,7 +30,8 @@ def fill(probabilities: np.ndarray, targets: np.ndarray, batch: int = 64) -> Cla
 
 
 def test_wilson_interval_by_hand() -> None:
-    # n = 10, p = 0.8, z = 1.959964: centre (p + z^2/2n) / (1 + z^2/n), half-width z sqrt(p q/n + z^2/4n^2) / (1 + z^2/n)
+    # n = 10, p = 0.8, z = 1.959964:
+    # centre (p + z^2/2n) / (1 + z^2/n), half-width z sqrt(p q/n + z^2/4n^2) / (1 + z^2/n)
     assert wilson_interval(8, 10) == pytest.approx((49.0162, 94.3318), abs=1e-3)
     assert wilson_interval(0, 20)[0] == 0 and wilson_interval(20, 20)[1] == 100
     narrow, wide = wilson_interval(8, 10, 0.5), wilson_interval(8, 10, 0.99)

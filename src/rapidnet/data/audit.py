@@ -60,8 +60,12 @@ def audit(config: AuditConfig, console: Console) -> dict[str, Any]:
         UserError: no such folder, or no class folders in it.
     """
     files = list_files(Path(config.data))
+
+    def inspect(file: tuple[Path, str, str]) -> Finding:
+        return inspect_file(*file, config.max_pixels)
+
     with ThreadPoolExecutor() as pool:
-        results = pool.map(lambda file: inspect_file(*file, max_pixels=config.max_pixels), files)
+        results = pool.map(inspect, files)
         findings = list(track(results, "looking", total=len(files), console=console, transient=True))
     problems: dict[str, list[str]] = defaultdict(list)
     for finding in findings:
@@ -177,7 +181,9 @@ def find_near(findings: Iterable[Finding], near: int, block: int = 1024) -> list
 def print_report(report: dict[str, Any], console: Console) -> None:
     """The report for a person; lists are cut after five files, report.json has them all."""
     splits = sorted({split for counts in report["classes"].values() for split in counts})
-    table = Table("class", *[f"{split} images" for split in splits], title=f"{report['folder']}: {report['images']} images")
+    table = Table(
+        "class", *[f"{split} images" for split in splits], title=f"{report['folder']}: {report['images']} images"
+    )
     for name, counts in report["classes"].items():
         table.add_row(name, *[str(counts.get(split, 0)) for split in splits])
     console.print(table)

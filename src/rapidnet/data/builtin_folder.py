@@ -48,7 +48,9 @@ def write_builtin(config: BuiltinConfig, console: Console) -> None:
             file = Path(split) / CLASSES[label] / name
             _save(Image.fromarray(scene.image), root / file)
             _save(_index_image(scene.masks[0], label), root / "masks" / split / name)
-            images.append({"id": index, "file_name": str(file), "width": config.image_size, "height": config.image_size})
+            images.append(
+                {"id": index, "file_name": str(file), "width": config.image_size, "height": config.image_size}
+            )
             annotations.append(describe_object(index, label, scene.boxes[0], scene.masks[0]))
         write_text_atomically(root / "annotations" / f"{split}.json", json.dumps({
             "images": images,

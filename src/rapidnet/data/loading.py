@@ -111,7 +111,9 @@ class _Keyed(Dataset[tuple[Key, tuple[Tensor, int] | BadSample]]):
         return key, self.dataset[key]
 
 
-def build_loader(dataset: SizedDataset, sampler: EpochSampler, batch_size: int, workers: int, train: bool) -> DataLoader:
+def build_loader(
+    dataset: SizedDataset, sampler: EpochSampler, batch_size: int, workers: int, train: bool
+) -> DataLoader:
     """A loader of `Batch`es; in training an incomplete last batch is left out unless it is the only one."""
     return DataLoader(
         _Keyed(dataset),

@@ -20,7 +20,7 @@ def build_predict(
     channels_last: bool = True,
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Predict:
-    """Probabilities of a network in eval mode, on the device its weights are on; float32 unless `autocast` says else."""
+    """Probabilities of a network in eval mode, on the device its weights are on; float32 unless `autocast` differs."""
     device = next(model.parameters()).device
 
     def predict(images: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ def evaluate(
     """
     dataset = open_data(trained, config.data)
     model = reparameterize(trained.model) if config.fold else trained.model
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last)
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu").to(memory_format=torch.channels_last)
     loader = build_loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), config.batch_size, 0, train=False)
     meter = ClassificationMeter(trained.classes)
     bad_samples = BadSampleLog(config.bad_samples, folder / "quarantine.txt")

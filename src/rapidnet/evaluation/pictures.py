@@ -92,7 +92,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, ticks=[0, 1, 5, 10, 25, 50, 100])
     bar.set_label("share of the true class (%)", fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     index = "" if number <= NAMED_CLASSES else " (index)"
     _style(axes, "", f"predicted class{index}", f"true class{index}")
     axes.grid(False)

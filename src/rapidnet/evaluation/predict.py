@@ -87,7 +87,7 @@ def find_images(where: str) -> list[Path]:
 def predict_files(trained: Trained, paths: Sequence[Path], top: int, batch_size: int) -> Iterator[Prediction]:
     """Predictions in the order of `paths`, folded for speed; at most two batches are in memory at a time."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = reparameterize(trained.model).to(device, memory_format=torch.channels_last)
+    model = reparameterize(trained.model).to(device).to(memory_format=torch.channels_last)
     predict = build_predict(model, trained.preprocessing)
     transform = trained.preprocessing.build_transform()
 
@@ -103,7 +103,9 @@ def predict_files(trained: Trained, paths: Sequence[Path], top: int, batch_size:
         for start in range(0, len(paths) + batch_size, batch_size):
             reading = [(path, pool.submit(read, path)) for path in paths[start : start + batch_size]]
             if ahead is not None:
-                yield from predict_batch([(path, future.result()) for path, future in ahead], predict, trained.classes, top)
+                yield from predict_batch(
+                    [(path, future.result()) for path, future in ahead], predict, trained.classes, top
+                )
             ahead = reading
 
 

@@ -159,7 +159,7 @@ def explain_download(variant: str, pretrained: bool) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not pretrained or isinstance(error, FileNotFoundError) and not isinstance(error, EntryNotFoundError):
+        if not pretrained or (isinstance(error, FileNotFoundError) and not isinstance(error, EntryNotFoundError)):
             raise
         raise UserError(
             f"the released weights {released_file(variant)} could not be fetched from the hub repository "

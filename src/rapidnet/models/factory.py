@@ -46,7 +46,9 @@ def create_model(name: str, checkpoint: str | Path | None = None, use_ema: bool 
     if not timm.is_model(name):
         raise UserError(f"model '{name}' is unknown to timm{nearest(name, timm.list_models())}")
     if checkpoint is not None:
-        probe = timm.create_model(name, **{k: v for k, v in kwargs.items() if k not in ("features_only", "out_indices")})
+        plain = {key: value for key, value in kwargs.items() if key not in ("features_only", "out_indices")}
+        # A feature network needs no classifier, so a detector's checkpoint is enough for it.
+        probe = timm.create_model(name, **(plain | ({"num_classes": 0} if kwargs.get("features_only") else {})))
         state = _state_for(read_checkpoint(checkpoint), probe, use_ema)
         if kwargs.get("features_only"):
             kwargs |= {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": state}}
@@ -80,9 +82,13 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
                 f"checkpoint {path} is a pickle that holds more than weights and would run code when loaded; "
                 "it is refused: save its state dict as safetensors and load that"
             ) from error
-        raise UserError(f"checkpoint {path} cannot be read, it is damaged or no checkpoint; use another file") from error
+        raise UserError(
+            f"checkpoint {path} cannot be read, it is damaged or no checkpoint; use another file"
+        ) from error
     except (SafetensorError, pickle.UnpicklingError, EOFError, KeyError, ValueError, OSError) as error:
-        raise UserError(f"checkpoint {path} cannot be read, it is damaged or no checkpoint; use another file") from error
+        raise UserError(
+            f"checkpoint {path} cannot be read, it is damaged or no checkpoint; use another file"
+        ) from error
     if not isinstance(loaded, dict):
         raise UserError(f"checkpoint {path} holds a {type(loaded).__name__}, not a dictionary of weights")
     return Checkpoint(path, loaded)

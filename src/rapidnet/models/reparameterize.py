@@ -67,7 +67,9 @@ def _fold_batch_norm(module: ConvNorm) -> None:
 
 
 def _fold_layer_scale(scale: nn.Module, before: nn.Module | None) -> nn.Module:
-    foldable = isinstance(before, ConvNorm) and isinstance(before.bn, nn.Identity) and isinstance(before.act, nn.Identity)
+    foldable = (
+        isinstance(before, ConvNorm) and isinstance(before.bn, nn.Identity) and isinstance(before.act, nn.Identity)
+    )
     if not isinstance(scale, LayerScale2d) or not foldable:
         return scale
     assert isinstance(before, ConvNorm) and before.conv.bias is not None

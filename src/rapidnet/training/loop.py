@@ -127,9 +127,7 @@ def train_epoch(run: Run, display: TrainDisplay, stop: Callable[[], bool]) -> No
         now = time.perf_counter()
         progress.seconds, started = progress.seconds + now - started, now
         seen = max(progress.seen, 1)
-        display.step(
-            progress.epoch, progress.loss_sum / seen, 100 * progress.correct / seen, seen / progress.seconds
-        )
+        display.step(progress.epoch, progress.loss_sum / seen, 100 * progress.correct / seen, seen / progress.seconds)
         if group_end and stop():
             run.save(LAST)
             raise Interrupted
@@ -184,7 +182,7 @@ def summarize_epoch(run: Run) -> dict[str, Any]:
 
 def evaluate_epoch(run: Run) -> dict[str, Any]:
     """The validation half of an epoch's row: raw and averaged weights."""
-    row = {}
+    row: dict[str, Any] = {}
     for name, model in (("val", run.network), ("ema", run.ema.module if run.ema is not None else None)):
         if model is not None:
             result = evaluate_network(run, model).compute()

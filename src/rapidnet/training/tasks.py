@@ -15,7 +15,9 @@ class ClassificationTask:
 
     def __init__(self, num_classes: int, augment: AugmentConfig, preprocessing: Preprocessing) -> None:
         self.augment, self.preprocessing = augment, preprocessing
-        self.erase = RandomErasing(augment.random_erasing, mode="pixel", device="cpu") if augment.random_erasing else None
+        self.erase = (
+            RandomErasing(augment.random_erasing, mode="pixel", device="cpu") if augment.random_erasing else None
+        )
         self.mix = None
         if augment.mixup or augment.cutmix:
             self.mix = Mixup(

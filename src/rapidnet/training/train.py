@@ -27,7 +27,15 @@ from rapidnet.evaluation.trained import load_trained, resolve_checkpoint
 from rapidnet.models import create_model, load_weights, read_checkpoint
 from rapidnet.models.factory import Checkpoint
 from rapidnet.training.checkpoint import BEST, LAST, Progress, restore_optimizer, restore_weights
-from rapidnet.training.loop import Interrupted, Run, catch_interrupt, count_batches, count_updates, evaluate_network, fit
+from rapidnet.training.loop import (
+    Interrupted,
+    Run,
+    catch_interrupt,
+    count_batches,
+    count_updates,
+    evaluate_network,
+    fit,
+)
 from rapidnet.training.optim import build_optimizer, build_scheduler
 from rapidnet.training.progress import MetricsLog, TrainDisplay
 from rapidnet.training.tasks import ClassificationTask
@@ -76,7 +84,9 @@ def resume_config(config: TrainConfig) -> tuple[TrainConfig, Checkpoint | None]:
         return config, None
     folder = Path(config.resume)
     if not (folder / "config.yaml").is_file() or not (folder / LAST).is_file():
-        raise UserError(f"--resume {folder} is not a run folder: it has no config.yaml and {LAST}; give the run's folder")
+        raise UserError(
+            f"--resume {folder} is not a run folder: it has no config.yaml and {LAST}; give the run's folder"
+        )
     default = TrainConfig(resume=config.resume)
     ignored = [field.name for field in fields(config) if getattr(config, field.name) != getattr(default, field.name)]
     if ignored:
@@ -107,13 +117,12 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
     # Fabric announces its precision by itself; describe_run says it in place.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     seed_all(config.seed)
-    model_options = {"num_classes": 2} | config.model_options
-    preprocessing = Preprocessing.from_model(create_model(config.model, **model_options), config.image_size, config.crop_pct)
+    preprocessing = Preprocessing.from_model(build_network(config, 2), config.image_size, config.crop_pct)
     train_set, val_set = build_datasets(config, preprocessing)
     classes = train_set.classes
 
     seed_all(config.seed)
-    network = create_model(config.model, **(config.model_options | {"num_classes": len(classes)}))
+    network = build_network(config, len(classes))
     if config.init and checkpoint is None:
         replaced = load_weights(network, read_checkpoint(resolve_checkpoint(config.init)))
         note = f"; {', '.join(replaced)} starts fresh with {len(classes)} classes" if replaced else ""
@@ -136,7 +145,9 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
     scheduler = build_scheduler(optimizer, config.optimizer, config.epochs, updates)
     model, optimizer = fabric.setup(network, optimizer)
 
-    workers = config.workers if config.workers >= 0 else (min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0)
+    workers = (
+        config.workers if config.workers >= 0 else (min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0)
+    )
     sampler = EpochSampler(len(train_set), config.seed)
     val_sampler = EpochSampler(len(val_set), config.seed, shuffle=False)
     return Run(
@@ -159,6 +170,12 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
         },
         log=MetricsLog(folder),
     )  # fmt: skip
+
+
+def build_network(config: TrainConfig, num_classes: int) -> nn.Module:
+    """The configured network, randomly initialised, for so many classes."""
+    options: dict[str, Any] = {**config.model_options, "num_classes": num_classes}
+    return create_model(config.model, **options)
 
 
 def build_datasets(config: TrainConfig, preprocessing: Preprocessing) -> tuple[SizedDataset, SizedDataset]:
@@ -190,7 +207,8 @@ def describe_run(run: Run, console: Console) -> None:
     parameters = sum(p.numel() for p in run.network.parameters())
     console.print(
         f"{config.model}, {parameters / 1e6:.2f} M parameters, {len(run.classes)} classes; "
-        f"{run.train_sampler.length} training and {len(run.val_loader.sampler)} validation images at {config.image_size} px; "  # type: ignore[arg-type]
+        f"{run.train_sampler.length} training and {len(run.val_loader.sampler)} validation images "  # type: ignore[arg-type]
+        f"at {config.image_size} px; "
         f"{choose_precision(config.precision)} on {run.fabric.device.type}; into {run.folder}"
     )
 
@@ -217,7 +235,13 @@ def finish(run: Run, console: Console) -> None:
 def save_hub_copy(model: nn.Module, run: Run) -> None:
     """Write hub/, which timm opens as `local-dir:RUN/hub` once rapidnet is imported."""
     config = {"label_names": run.classes}
-    save_for_hf(model, str(run.folder / "hub"), model_config=config, model_args=run.config.model_options or None, safe_serialization=True)
+    save_for_hf(
+        model,
+        str(run.folder / "hub"),
+        model_config=config,
+        model_args=run.config.model_options or None,
+        safe_serialization=True,
+    )
 
 
 def _plain(value: Any) -> Any:

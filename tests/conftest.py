@@ -1,0 +1,65 @@
+import os
+
+# Nothing in the tests may reach for the network; threads beyond the two cores only slow small networks down.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import rapidnet  # noqa: F401
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Give BatchNorm statistics, layer scales and biases values at which folding them wrongly shows; eval mode."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if not tensor.is_floating_point():
+                continue
+            noise = torch.rand(tensor.shape, generator=generator, dtype=torch.float64).to(tensor)
+            if name.endswith("running_var") or (".bn.weight" in name):
+                tensor.copy_(0.5 + noise)
+            elif name.endswith(("running_mean", "bias")):
+                tensor.copy_(noise - 0.5)
+            elif "gamma" in name:
+                tensor.copy_(0.1 + 0.3 * noise)
+            else:
+                fan_in = tensor[0].numel() if tensor.ndim > 1 else 1
+                tensor.copy_((noise - 0.5) * 3 / fan_in**0.5)
+    return model.eval()
+
+
+def write_images(folder: Path, classes: dict[str, int], size: int = 40, seed: int = 0) -> Path:
+    """<folder>/<class>/<n>.png: pictures whose mean colour tells the class, with noise."""
+    rng = np.random.default_rng(seed)
+    for label, (name, count) in enumerate(classes.items()):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for n in range(count):
+            base = np.zeros((size, size, 3))
+            base[..., label % 3] = 150
+            pixels = (base + rng.integers(0, 90, base.shape)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{n}.png")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with train/ and val/ of three classes."""
+    root = tmp_path / "photos"
+    write_images(root / "train", {"blue sky": 8, "green": 8, "red": 8})
+    write_images(root / "val", {"blue sky": 3, "green": 3, "red": 3}, seed=1)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _quiet_threads() -> None:
+    torch.set_num_threads(2)
