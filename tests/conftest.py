@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from torch import nn
 
 import rapidnet  # noqa: F401
+from rapidnet.config import OptimizerConfig, TrainConfig
+from rapidnet.training.train import run_train
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -63,3 +66,27 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _quiet_threads() -> None:
     torch.set_num_threads(2)
+
+
+TINY = {"channels": [8, 8, 8, 8], "depths": [1, 1, 1, 1], "mldc_depths": [0, 0, 0, 1], "head_width": 16}
+"""model_options of a network small enough to train in a test."""
+
+
+def tiny_config(data: Path | str, output: Path, **options: object) -> TrainConfig:
+    """A run of seconds: float32, so that equal runs are equal to the last bit."""
+    settings: dict = {
+        "data": str(data), "output": str(output), "model_options": dict(TINY), "epochs": 2, "image_size": 32,
+        "batch_size": 4, "precision": "32-true", "ema_decay": 0.9, "train_length": 16,
+        "optimizer": OptimizerConfig(lr=1e-2, warmup_epochs=0.5),
+    }  # fmt: skip
+    return TrainConfig(**(settings | options))
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on three easy classes; read it, do not write into it."""
+    root = tmp_path_factory.mktemp("finished")
+    write_images(root / "photos" / "train", {"blue sky": 8, "green": 8, "red": 8})
+    write_images(root / "photos" / "val", {"blue sky": 3, "green": 3, "red": 3}, seed=1)
+    assert run_train(tiny_config(root / "photos", root / "run", epochs=4), Console(quiet=True)) == 0
+    return root / "run"

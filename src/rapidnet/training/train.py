@@ -143,6 +143,8 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
         restore_optimizer(optimizer, checkpoint)
     updates = count_updates(len(train_set), config)
     scheduler = build_scheduler(optimizer, config.optimizer, config.epochs, updates)
+    if progress.updates:
+        scheduler.step_update(progress.updates - 1)
     model, optimizer = fabric.setup(network, optimizer)
 
     workers = (

@@ -1,0 +1,93 @@
+"""Do batches come in an order that can be repeated and entered in the middle, and do bad images follow the policy?"""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from rapidnet.config import AugmentConfig
+from rapidnet.data.builtin import BuiltinScenes
+from rapidnet.data.folder import open_splits
+from rapidnet.data.loading import BadSampleLog, EpochSampler, ImageFolder, build_loader
+from rapidnet.data.transforms import Preprocessing, build_train_transform
+from rapidnet.errors import UserError
+
+PREPROCESSING = Preprocessing(32, 0.9, "bicubic", (0.5,) * 3, (0.5,) * 3)
+
+
+def open_folder(photos: Path, seed: int = 0) -> ImageFolder:
+    transform = build_train_transform(AugmentConfig(rand_augment="rand-m9-mstd0.5-inc1"), PREPROCESSING)
+    return ImageFolder(open_splits(photos, 0.1, 0)[0], transform, seed)
+
+
+def read(dataset: ImageFolder, epoch: int = 0, start: int = 0, workers: int = 0) -> list[Tensor]:
+    sampler = EpochSampler(len(dataset), seed=0)
+    sampler.set_epoch(epoch, start)
+    return [batch.images for batch in build_loader(dataset, sampler, 4, workers, train=True)]
+
+
+def same(first: list[Tensor], second: list[Tensor]) -> bool:
+    return len(first) == len(second) and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_order_and_augmentation_repeat_and_change_with_the_epoch(photos: Path) -> None:
+    dataset = open_folder(photos)
+    assert same(read(dataset), read(dataset))
+    assert not same(read(dataset), read(dataset, epoch=1))
+    assert not same(read(dataset), read(open_folder(photos, seed=1)))
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_workers_change_nothing(photos: Path) -> None:
+    assert same(read(open_folder(photos)), read(open_folder(photos), workers=2))
+
+
+def test_an_epoch_is_entered_in_its_middle(photos: Path) -> None:
+    dataset = open_folder(photos)
+    assert same(read(dataset)[2:], read(dataset, start=8))
+
+
+def test_sampler_visits_everything_once() -> None:
+    sampler = EpochSampler(10, seed=3)
+    sampler.set_epoch(2)
+    keys = list(sampler)
+    assert sorted(index for _, index in keys) == list(range(10))
+    assert {epoch for epoch, _ in keys} == {2}
+    assert [index for _, index in EpochSampler(4, 0, shuffle=False)] == [0, 1, 2, 3]
+
+
+def test_incomplete_last_batch() -> None:
+    scenes = BuiltinScenes("val", 10, 32)
+    sizes = {
+        train: [len(b.targets) for b in build_loader(scenes, EpochSampler(10, 0), 4, 0, train)]
+        for train in (True, False)
+    }
+    assert sizes == {True: [4, 4], False: [4, 4, 2]}
+    assert [len(b.targets) for b in build_loader(scenes, EpochSampler(10, 0), 64, 0, train=True)] == [10]
+
+
+def test_bad_images_stay_out_of_the_batch_and_are_named(photos: Path) -> None:
+    bad = photos / "train" / "red" / "3.png"
+    bad.write_bytes(b"no image")
+    dataset = open_folder(photos)
+    batches = list(build_loader(dataset, EpochSampler(len(dataset), 0), 4, 0, train=True))
+    assert sum(len(batch.targets) for batch in batches) == 23
+    assert sum(len(batch.keys) for batch in batches) == 24
+    assert [sample.path for batch in batches for sample in batch.bad] == [str(bad)]
+
+
+def test_policies(tmp_path: Path, photos: Path) -> None:
+    bad = photos / "train" / "red" / "3.png"
+    bad.write_bytes(b"no image")
+    dataset = open_folder(photos)
+    found = [s for b in build_loader(dataset, EpochSampler(len(dataset), 0), 4, 0, train=True) for s in b.bad]
+    with pytest.raises(UserError, match=r"3\.png"):
+        BadSampleLog("error", tmp_path / "q.txt").record(found)
+    for policy in ("skip", "quarantine"):
+        log = BadSampleLog(policy, tmp_path / "q.txt")
+        log.record(found)
+        log.record(found)
+        assert list(log.paths) == [str(bad)]
+        assert (tmp_path / "q.txt").exists() == (policy == "quarantine")
+    assert (tmp_path / "q.txt").read_text() == f"{bad}\n"
