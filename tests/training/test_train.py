@@ -226,6 +226,12 @@ def test_unknown_model_optimizer_and_options_are_refused(photos: Path, tmp_path:
         run_train(tiny_config(photos, tmp_path / "d", optimizer=OptimizerConfig(warmup_epochs=9)), QUIET)
 
 
+def test_a_refused_command_leaves_no_folder(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown to timm"):
+        run_train(tiny_config(photos, tmp_path / "run", model="resnet_of_dreams"), QUIET)
+    assert not (tmp_path / "run").exists()
+
+
 def test_any_timm_network_trains(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert run_train(tiny_config(photos, run, model="test_resnet", model_options={}, epochs=1,

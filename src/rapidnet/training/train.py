@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import torch
 import yaml
 from lightning_fabric import Fabric
 from rich.console import Console
-from timm.models import save_for_hf
 from timm.utils import ModelEmaV3
 from torch import nn
 
@@ -22,18 +22,17 @@ from rapidnet.data.loading import BadSampleLog, EpochSampler, ImageFolder, Sized
 from rapidnet.data.transforms import Preprocessing, build_train_transform, seed_all
 from rapidnet.environment import describe_environment, write_text_atomically
 from rapidnet.errors import UserError
-from rapidnet.evaluation.pictures import draw_confusion, draw_curves, save_figure
-from rapidnet.evaluation.trained import load_trained, resolve_checkpoint
+from rapidnet.evaluation.trained import resolve_checkpoint
 from rapidnet.models import create_model, load_weights, read_checkpoint
 from rapidnet.models.factory import Checkpoint
-from rapidnet.training.checkpoint import BEST, LAST, Progress, restore_optimizer, restore_weights
+from rapidnet.training.checkpoint import LAST, Progress, restore_optimizer, restore_weights
+from rapidnet.training.finish import finish
 from rapidnet.training.loop import (
     Interrupted,
     Run,
     catch_interrupt,
     count_batches,
     count_updates,
-    evaluate_network,
     fit,
 )
 from rapidnet.training.optim import build_optimizer, build_scheduler
@@ -62,7 +61,13 @@ def train(config: TrainConfig, console: Console) -> Path:
     """
     config, checkpoint = resume_config(config)
     folder = prepare_folder(config, resumed=checkpoint is not None)
-    run = build_run(config, folder, console, checkpoint)
+    try:
+        run = build_run(config, folder, console, checkpoint)
+    except UserError:
+        # Nothing was trained: leave no folder that the corrected command would have to avoid.
+        if checkpoint is None:
+            shutil.rmtree(folder)
+        raise
     if run.progress.done or run.progress.epoch >= config.epochs:
         console.print(f"{folder} is complete: {run.progress.epoch} epochs, best top-1 {run.progress.best_top1:.2f}%")
         return folder
@@ -121,17 +126,8 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
     train_set, val_set = build_datasets(config, preprocessing)
     classes = train_set.classes
 
-    seed_all(config.seed)
-    network = build_network(config, len(classes))
-    if config.init and checkpoint is None:
-        replaced = load_weights(network, read_checkpoint(resolve_checkpoint(config.init)))
-        note = f"; {', '.join(replaced)} starts fresh with {len(classes)} classes" if replaced else ""
-        console.print(f"weights from {config.init}{note}")
-    if config.channels_last:
-        network = network.to(memory_format=torch.channels_last)
-
     fabric = Fabric(accelerator="auto", devices=1, precision=choose_precision(config.precision))
-    network = network.to(fabric.device)
+    network = start_network(config, len(classes), console, from_init=checkpoint is None).to(fabric.device)
     ema = ModelEmaV3(network, config.ema_decay, use_warmup=config.ema_warmup) if config.ema_decay else None
     optimizer = build_optimizer(network, config.optimizer)
     progress = Progress()
@@ -141,15 +137,12 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
         if ema is not None:
             restore_weights(ema.module, checkpoint, "ema.")
         restore_optimizer(optimizer, checkpoint)
-    updates = count_updates(len(train_set), config)
-    scheduler = build_scheduler(optimizer, config.optimizer, config.epochs, updates)
+    scheduler = build_scheduler(optimizer, config.optimizer, config.epochs, count_updates(len(train_set), config))
     if progress.updates:
         scheduler.step_update(progress.updates - 1)
     model, optimizer = fabric.setup(network, optimizer)
 
-    workers = (
-        config.workers if config.workers >= 0 else (min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0)
-    )
+    workers = choose_workers(config.workers)
     sampler = EpochSampler(len(train_set), config.seed)
     val_sampler = EpochSampler(len(val_set), config.seed, shuffle=False)
     return Run(
@@ -180,6 +173,17 @@ def build_network(config: TrainConfig, num_classes: int) -> nn.Module:
     return create_model(config.model, **options)
 
 
+def start_network(config: TrainConfig, num_classes: int, console: Console, from_init: bool) -> nn.Module:
+    """The network as training starts: seeded, or from --init with a fresh head where the classes differ."""
+    seed_all(config.seed)
+    network = build_network(config, num_classes)
+    if config.init and from_init:
+        replaced = load_weights(network, read_checkpoint(resolve_checkpoint(config.init)))
+        note = f"; {', '.join(replaced)} starts fresh with {num_classes} classes" if replaced else ""
+        console.print(f"weights from {config.init}{note}")
+    return network.to(memory_format=torch.channels_last) if config.channels_last else network
+
+
 def build_datasets(config: TrainConfig, preprocessing: Preprocessing) -> tuple[SizedDataset, SizedDataset]:
     """Training and validation images, from a folder or built in."""
     if config.data == "builtin":
@@ -204,6 +208,13 @@ def choose_precision(precision: str) -> Any:
     return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
 
 
+def choose_workers(workers: int) -> int:
+    """Processes that read images. On a CPU they would take the cores that train."""
+    if workers >= 0:
+        return workers
+    return min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0
+
+
 def describe_run(run: Run, console: Console) -> None:
     config = run.config
     parameters = sum(p.numel() for p in run.network.parameters())
@@ -212,37 +223,6 @@ def describe_run(run: Run, console: Console) -> None:
         f"{run.train_sampler.length} training and {len(run.val_loader.sampler)} validation images "  # type: ignore[arg-type]
         f"at {config.image_size} px; "
         f"{choose_precision(config.precision)} on {run.fabric.device.type}; into {run.folder}"
-    )
-
-
-def finish(run: Run, console: Console) -> None:
-    """Curves, the confusion matrix of the best weights, and a copy that timm and the hub open."""
-    from rapidnet.environment import read_rows
-
-    save_figure(draw_curves(read_rows(run.folder / "metrics.jsonl")), run.folder / "curves.png")
-    trained = load_trained(run.folder)
-    trained.model.to(run.fabric.device)
-    result = evaluate_network(run, trained.model).compute()
-    save_figure(draw_confusion(result["confusion"], run.classes), run.folder / "confusion.png")
-    save_hub_copy(trained.model, run)
-    if run.bad_samples.paths:
-        console.print(f"{len(run.bad_samples.paths)} unreadable images were left out")
-    low, high = result["top1_interval"]
-    console.print(
-        f"best epoch {run.progress.best_epoch}: top-1 [bold]{result['top1']:.2f}%[/bold] "
-        f"(95% interval {low:.2f} to {high:.2f}) on {result['images']} images; {run.folder / BEST}"
-    )
-
-
-def save_hub_copy(model: nn.Module, run: Run) -> None:
-    """Write hub/, which timm opens as `local-dir:RUN/hub` once rapidnet is imported."""
-    config = {"label_names": run.classes}
-    save_for_hf(
-        model,
-        str(run.folder / "hub"),
-        model_config=config,
-        model_args=run.config.model_options or None,
-        safe_serialization=True,
     )
 
 

@@ -1,0 +1,40 @@
+"""What does a finished run leave? Pictures of it, and a copy that timm and the hub open."""
+
+from rich.console import Console
+from timm.models import save_for_hf
+from torch import nn
+
+from rapidnet.environment import read_rows
+from rapidnet.evaluation.pictures import draw_confusion, draw_curves, save_figure
+from rapidnet.evaluation.trained import load_trained
+from rapidnet.training.checkpoint import BEST
+from rapidnet.training.loop import Run, evaluate_network
+
+
+def finish(run: Run, console: Console) -> None:
+    """Curves, the confusion matrix of the best weights, and a copy that timm and the hub open."""
+    save_figure(draw_curves(read_rows(run.folder / "metrics.jsonl")), run.folder / "curves.png")
+    trained = load_trained(run.folder)
+    trained.model.to(run.fabric.device)
+    result = evaluate_network(run, trained.model).compute()
+    save_figure(draw_confusion(result["confusion"], run.classes), run.folder / "confusion.png")
+    save_hub_copy(trained.model, run)
+    if run.bad_samples.paths:
+        console.print(f"{len(run.bad_samples.paths)} unreadable images were left out")
+    low, high = result["top1_interval"]
+    console.print(
+        f"best epoch {run.progress.best_epoch}: top-1 [bold]{result['top1']:.2f}%[/bold] "
+        f"(95% interval {low:.2f} to {high:.2f}) on {result['images']} images; {run.folder / BEST}"
+    )
+
+
+def save_hub_copy(model: nn.Module, run: Run) -> None:
+    """Write hub/, which timm opens as `local-dir:RUN/hub` once rapidnet is imported."""
+    config = {"label_names": run.classes}
+    save_for_hf(
+        model,
+        str(run.folder / "hub"),
+        model_config=config,
+        model_args=run.config.model_options or None,
+        safe_serialization=True,
+    )
