@@ -108,7 +108,7 @@ def parse_settings(name: str, arguments: list[str]) -> Any:
     parser.add_class_arguments(cls, as_group=False, as_positional=True)
     options = normalise(arguments, cls)
     recipe = find_recipe(options)
-    parsed = parser.instantiate_classes(parser.parse_args(options))
+    parsed = parser.instantiate(parser.parse_args(options))
     return cls(**{key: value for key, value in parsed.items() if key != "config"})
 
 

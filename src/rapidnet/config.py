@@ -35,7 +35,7 @@ class OptimizerConfig:
     """Epochs at min_lr after the cosine, counted within --epochs."""
     clip_grad: float = 0.0
     """Largest gradient norm; 0 turns clipping off."""
-    options: dict[str, float | int | str | bool] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the optimizer, such as {momentum: 0.9}."""
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class TrainConfig:
     """A folder with train/<class>/ and val/<class>/, or one folder of classes, or 'builtin'."""
     model: str = "rapidnet_ti"
     """Any network of timm; ours are rapidnet_ti, rapidnet_s, rapidnet_m and rapidnet_b."""
-    model_options: dict[str, float | int | str | bool | list[int]] = field(default_factory=dict)
+    model_options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network, such as {drop_path_rate: 0.1}."""
     epochs: int = 30
     """Passes over the training images."""
