@@ -127,6 +127,8 @@ class TrainConfig:
     """An unreadable image: stop with its name, skip it, or skip it and list it in quarantine.txt."""
     train_length: int = 20_000
     """Scenes in one epoch of the built-in data (fresh ones every epoch)."""
+    results: str = ""
+    """A JSON-lines file to append a row with the last epoch's accuracy to."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -207,6 +209,8 @@ class InfoConfig:
     """Height and width of the input, in pixels; 0 takes the network's own."""
     num_classes: int = 1000
     """Classes of a network given by name."""
+    results: str = ""
+    """A JSON-lines file to append a row with these numbers to."""
     json: bool = False
     """Print JSON instead of tables."""
 

@@ -29,6 +29,7 @@ from rapidnet.evaluation.pictures import draw_confusion, draw_curves, draw_examp
 from rapidnet.evaluation.predict import Prediction, predict_files
 from rapidnet.evaluation.trained import Trained, load_trained
 from rapidnet.models import reparameterize
+from rapidnet.training.checkpoint import LAST
 from rapidnet.training.train import run_train
 
 MARKER = "quickstart.json"
@@ -71,7 +72,8 @@ def run_quickstart(config: QuickstartConfig) -> int:
     if exit_code:
         return exit_code
     console.rule("2 of 5  evaluate")
-    trained = load_trained(folder / "run")
+    # The last epoch, not the best one: that was chosen on the scenes that are measured here.
+    trained = load_trained(folder / "run" / LAST)
     result, meter = evaluate(trained, EvaluateConfig(run=str(folder / "run")), folder, console)
     low, high = result["top1_interval"]
     console.print(f"top-1 [bold]{result['top1']:.2f}%[/bold] (95% interval {low:.2f} to {high:.2f}) on held-out digits")

@@ -254,6 +254,18 @@ def test_builtin_scenes_are_fresh_in_every_epoch(tmp_path: Path, monkeypatch: py
     assert max(seen.values()) == 1
 
 
+def test_results_row_is_of_the_last_epoch(photos: Path, tmp_path: Path) -> None:
+    config = tiny_config(photos, tmp_path / "run", epochs=3, results=str(tmp_path / "rows.jsonl"))
+    run_train(config, QUIET)
+    (row,) = read_rows(tmp_path / "rows.jsonl")
+    last = read_rows(tmp_path / "run" / "metrics.jsonl")[-1]
+    assert row["top1"] == pytest.approx(last["ema_top1"])
+    assert row["weights"] == "ema"
+    assert row["images"] == 9
+    assert row["config"]["optimizer"]["lr"] == 1e-2
+    assert row["environment"]["packages"]["timm"] == timm.__version__
+
+
 def test_early_stopping(photos: Path, tmp_path: Path) -> None:
     optimizer = OptimizerConfig(lr=1e-12, warmup_epochs=0, min_lr=1e-12)
     config = tiny_config(photos, tmp_path / "run", epochs=9, patience=2, ema_decay=0.0, optimizer=optimizer)

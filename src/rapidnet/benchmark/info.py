@@ -9,6 +9,7 @@ from torch import nn
 
 from rapidnet.benchmark.complexity import describe, render
 from rapidnet.config import InfoConfig
+from rapidnet.environment import append_row, describe_environment
 from rapidnet.errors import UserError
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.models import create_model, reparameterize
@@ -20,8 +21,11 @@ def run_info(config: InfoConfig) -> int:
     size = config.image_size or facts["image_size"]
     input_size = (int(facts["in_chans"]), size, size)
     before, after = describe(model, input_size), describe(reparameterize(model), input_size)
+    row = {"model": title, **facts, "trained": before, "folded": after}
+    if config.results:
+        append_row(config.results, {"study": "complexity", **row, "environment": describe_environment()})
     if config.json:
-        print(json.dumps({"model": title, **facts, "trained": before, "folded": after}))
+        print(json.dumps(row))
         return 0
     console = Console()
     console.print(f"[bold]{title}[/bold], {facts['num_classes']} classes")

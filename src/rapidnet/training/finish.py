@@ -1,13 +1,16 @@
 """What does a finished run leave? Pictures of it, and a copy that timm and the hub open."""
 
+from dataclasses import asdict
+from typing import Any
+
 from rich.console import Console
 from timm.models import save_for_hf
 from torch import nn
 
-from rapidnet.environment import read_rows
+from rapidnet.environment import append_row, describe_environment, read_rows
 from rapidnet.evaluation.pictures import draw_confusion, draw_curves, save_figure
 from rapidnet.evaluation.trained import load_trained
-from rapidnet.training.checkpoint import BEST
+from rapidnet.training.checkpoint import BEST, LAST
 from rapidnet.training.loop import Run, evaluate_network
 
 
@@ -26,6 +29,26 @@ def finish(run: Run, console: Console) -> None:
         f"best epoch {run.progress.best_epoch}: top-1 [bold]{result['top1']:.2f}%[/bold] "
         f"(95% interval {low:.2f} to {high:.2f}) on {result['images']} images; {run.folder / BEST}"
     )
+    if run.config.results:
+        append_row(run.config.results, describe_result(run))
+
+
+def describe_result(run: Run) -> dict[str, Any]:
+    """A row for --results: the weights of the last epoch, averaged if the run averages.
+
+    Not those of the best epoch: choosing it on the validation images and reporting on the same ones flatters.
+    """
+    last = load_trained(run.folder / LAST, "ema")
+    last.model.to(run.fabric.device)
+    result = evaluate_network(run, last.model).compute()
+    seconds = sum(row["seconds"] for row in read_rows(run.folder / "metrics.jsonl"))
+    config = run.config
+    return {
+        "study": "train", "model": config.model, "data": config.data, "holdout": config.holdout, "seed": config.seed,
+        "epochs": config.epochs, "image_size": config.image_size, "weights": last.weights,
+        **{key: result[key] for key in ("images", "top1", "top1_interval", "top5", "ece", "nll", "macro_f1")},
+        "train_seconds": round(seconds, 1), "config": asdict(config), "environment": describe_environment(),
+    }  # fmt: skip
 
 
 def save_hub_copy(model: nn.Module, run: Run) -> None:

@@ -1,0 +1,39 @@
+# The two commands: `make quickstart` and `make test`. Both make .venv themselves, from the pinned lock.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quickstart test lint timm-suite tables lock clean
+
+quickstart: .venv/ready
+	$(BIN)/rapidnet quickstart
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# timm's own tests of models, unmodified from its source distribution, on our four networks.
+timm-suite: .venv/ready
+	$(BIN)/python tests/timm_suite/run.py
+
+# Write the tables of README and docs from the rows in results/.
+tables: .venv/ready
+	$(BIN)/python scripts/render_tables.py
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("rapidnet needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; run make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Needs uv; the lock names no addresses, so it installs from whatever index pip is set to.
+lock:
+	uv pip compile --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra dev --upgrade pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv runs

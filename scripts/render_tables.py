@@ -1,0 +1,90 @@
+"""What do README and docs say in their tables? What the rows in results/ say: written between markers, or checked.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function below.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rapidnet.environment import read_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What others report: accuracy of the paper (arXiv 2412.10995) on ImageNet-1K, and Imagenette's public leaderboard for
+# training from random weights at 128 px, held by other networks of other sizes.
+PAPER_TOP1 = {"rapidnet_ti": "76.3"}
+LEADERBOARD = {5: 87.43, 20: 91.57}
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    lines = [headings, ["---" if i == 0 else "---:" for i in range(len(headings))], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def interval(row: dict[str, Any], name: str = "top1") -> str:
+    low, high = row[f"{name}_interval"]
+    return f"{row[name]:.2f} ({low:.2f} to {high:.2f})"
+
+
+def family() -> str:
+    rows = {row["model"]: row for row in read_rows(ROOT / "results" / "complexity.jsonl")}
+    return table(
+        ["network", "parameters, trained (M)", "folded (M)", "GMACs at 224 px", "ImageNet-1K top-1, paper"],
+        [
+            [name, f"{row['trained']['params_m']:.2f}", f"{row['folded']['params_m']:.2f}",
+             f"{row['trained']['gmacs']:.3f}", PAPER_TOP1.get(name, "see paper")]
+            for name, row in rows.items()
+        ],
+    )  # fmt: skip
+
+
+def quickstart() -> str:
+    rows = read_rows(ROOT / "results" / "quickstart.jsonl")
+    return table(
+        ["seed", "top-1 on held-out scenes, % (95% interval)", "calibration error, %", "minutes", "CPU cores"],
+        [
+            [str(row["seed"]), interval(row), f"{row['ece']:.2f}", f"{row['seconds'] / 60:.1f}",
+             str(row["environment"]["cpu_count"])]
+            for row in sorted(rows, key=lambda row: row["seed"])
+        ],
+    )  # fmt: skip
+
+
+def imagenette() -> str:
+    rows = [row for row in read_rows(ROOT / "results" / "imagenette.jsonl") if not row["holdout"]]
+    return table(
+        ["epochs", "RapidNet-Ti, top-1 % (95% interval)", "public leaderboard, other networks", "training minutes"],
+        [
+            [str(row["epochs"]), interval(row), f"{LEADERBOARD[row['epochs']]:.2f}", f"{row['train_seconds'] / 60:.0f}"]
+            for row in sorted(rows, key=lambda row: row["epochs"])
+        ],
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {"family": family, "quickstart": quickstart, "imagenette": imagenette}
+
+
+def render(text: str) -> str:
+    for name, build in TABLES.items():
+        start, end = f"<!-- table: {name} -->", "<!-- end -->"
+        if start in text:
+            before, rest = text.split(start, 1)
+            text = f"{before}{start}\n{build()}\n{end}{rest.split(end, 1)[1]}"
+    return text
+
+
+def main() -> int:
+    stale = [page for page in PAGES if render(page.read_text()) != page.read_text()]
+    for page in stale:
+        if "--check" in sys.argv:
+            print(f"{page.relative_to(ROOT)} does not say what results/ says; run make tables")
+        else:
+            page.write_text(render(page.read_text()))
+            print(f"wrote {page.relative_to(ROOT)}")
+    return int("--check" in sys.argv and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
