@@ -25,7 +25,7 @@ from rapidnet.environment import append_row, describe_environment, read_rows, wr
 from rapidnet.errors import UserError
 from rapidnet.evaluation.equality import Equality, compare
 from rapidnet.evaluation.evaluate import evaluate
-from rapidnet.evaluation.pictures import draw_confusion, draw_curves, draw_examples, draw_reliability
+from rapidnet.evaluation.pictures import draw_confusion, draw_curves, draw_examples, draw_reliability, save_figure
 from rapidnet.evaluation.predict import Prediction, predict_files
 from rapidnet.evaluation.trained import Trained, load_trained
 from rapidnet.models import reparameterize
@@ -35,13 +35,13 @@ from rapidnet.training.train import run_train
 MARKER = "quickstart.json"
 """Says that a folder is a quickstart's own and may be replaced by the next one."""
 TOLERANCE = 1e-10
-PROOF_IMAGES, EXAMPLES = 200, 24
+PROOF_IMAGES, EXAMPLES = 200, 28
 
 RECIPE = TrainConfig(
     data="builtin",
     model="rapidnet_ti",
     model_options={"layer_scale_init": 1e-5},
-    epochs=7,
+    epochs=5,
     image_size=64,
     batch_size=128,
     train_length=12_000,
@@ -96,6 +96,7 @@ def run_quickstart(config: QuickstartConfig) -> int:
         "reliability": draw_reliability(meter.reliability_bins(), result["ece"]),
         "examples": draw_predictions(examples),
     }
+    save_figure(figures["examples"], folder / "examples.png")
     write_report(report, row, result, folding, figures, recipe)
     if config.results:
         append_row(config.results, row)
