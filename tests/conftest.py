@@ -76,7 +76,7 @@ def tiny_config(data: Path | str, output: Path, **options: object) -> TrainConfi
     """A run of seconds: float32, so that equal runs are equal to the last bit."""
     settings: dict = {
         "data": str(data), "output": str(output), "model_options": dict(TINY), "epochs": 2, "image_size": 32,
-        "batch_size": 4, "precision": "32-true", "ema_decay": 0.9, "train_length": 16,
+        "batch_size": 4, "precision": "32-true", "ema_decay": 0.9,
         "optimizer": OptimizerConfig(lr=1e-2, warmup_epochs=0.5),
     }  # fmt: skip
     return TrainConfig(**(settings | options))

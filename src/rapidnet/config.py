@@ -1,6 +1,6 @@
 """What can be asked of each command? Plain dataclasses; the string under a field is its help text."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from rapidnet.errors import UserError
@@ -29,10 +29,12 @@ class OptimizerConfig:
     """Length of the linear warm-up, in epochs."""
     warmup_lr: float = 1e-6
     """Learning rate at the first step of the warm-up."""
+    schedule: Literal["cosine", "linear"] = "cosine"
+    """How the learning rate falls from its peak to min_lr."""
     min_lr: float = 1e-5
-    """Learning rate at the end of the cosine."""
+    """Learning rate at the end of the fall."""
     cooldown_epochs: float = 0.0
-    """Epochs at min_lr after the cosine, counted within --epochs."""
+    """Epochs at min_lr after the fall, counted within --epochs."""
     clip_grad: float = 0.0
     """Largest gradient norm; 0 turns clipping off."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -141,7 +143,21 @@ class TrainConfig:
         check(0 < self.val_fraction < 1, f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
         check(0 <= self.crop_pct <= 1, f"crop_pct is {self.crop_pct}; it must lie between 0 and 1")
         check(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}; it must lie in [0, 1)")
+        self._refuse_what_has_no_effect()
         check(bool(self.data or self.resume), "nothing to train on; give --data DIR, --data builtin or --resume RUN")
+
+    def _refuse_what_has_no_effect(self) -> None:
+        """Built-in scenes are composed, not cropped and flipped; a folder has the images it has."""
+        builtin = self.data == "builtin"
+        unused = ["val_fraction", "holdout", "crop_pct"] if builtin else ["train_length"]
+        for spec in fields(self):
+            unset = spec.name not in unused or getattr(self, spec.name) == spec.default
+            check(unset, f"{spec.name} has no effect on --data {self.data}; leave it out")
+        if builtin:
+            default = AugmentConfig()
+            for name in ("crop_scale", "crop_ratio", "hflip", "color_jitter", "rand_augment"):
+                unset = getattr(self.augment, name) == getattr(default, name)
+                check(unset, f"augment.{name} has no effect on --data builtin; leave it out")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":

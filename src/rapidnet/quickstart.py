@@ -47,7 +47,7 @@ RECIPE = TrainConfig(
     train_length=12_000,
     ema_decay=0.0,
     optimizer=OptimizerConfig(name="muon", lr=3e-3, warmup_epochs=0.3, weight_decay=0.05),
-    augment=AugmentConfig(hflip=0.0, label_smoothing=0.05),
+    augment=AugmentConfig(label_smoothing=0.05),
 )
 """What the quickstart trains: fresh scenes in every epoch, so there is nothing to memorise and little to augment."""
 

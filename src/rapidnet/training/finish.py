@@ -1,5 +1,6 @@
 """What does a finished run leave? Pictures of it, and a copy that timm and the hub open."""
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -7,7 +8,7 @@ from rich.console import Console
 from timm.models import save_for_hf
 from torch import nn
 
-from rapidnet.environment import append_row, describe_environment, read_rows
+from rapidnet.environment import append_row, read_rows
 from rapidnet.evaluation.pictures import draw_confusion, draw_curves, save_figure
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.training.checkpoint import BEST, LAST
@@ -47,7 +48,8 @@ def describe_result(run: Run) -> dict[str, Any]:
         "study": "train", "model": config.model, "data": config.data, "holdout": config.holdout, "seed": config.seed,
         "epochs": config.epochs, "image_size": config.image_size, "weights": last.weights,
         **{key: result[key] for key in ("images", "top1", "top1_interval", "top5", "ece", "nll", "macro_f1")},
-        "train_seconds": round(seconds, 1), "config": asdict(config), "environment": describe_environment(),
+        "train_seconds": round(seconds, 1), "config": asdict(config),
+        "environment": json.loads((run.folder / "environment.json").read_text()),
     }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """How do the weights move? Optimizer and learning-rate schedule, both timm's."""
 
 from timm.optim import create_optimizer_v2, list_optimizers
-from timm.scheduler import CosineLRScheduler
+from timm.scheduler import CosineLRScheduler, PolyLRScheduler
+from timm.scheduler.scheduler import Scheduler
 from torch import nn
 from torch.optim import Optimizer
 
@@ -28,27 +29,23 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
         raise UserError(f"optimizer.options do not fit {config.name}: {error}") from error
 
 
-def build_scheduler(
-    optimizer: Optimizer, config: OptimizerConfig, epochs: int, updates_per_epoch: int
-) -> CosineLRScheduler:
-    """Linear warm-up, cosine to min_lr, cool-down at min_lr; a pure function of the number of updates done.
+def build_scheduler(optimizer: Optimizer, config: OptimizerConfig, epochs: int, updates_per_epoch: int) -> Scheduler:
+    """Linear warm-up, cosine or linear fall, cool-down at min_lr; a pure function of the number of updates done.
 
     Raises:
-        UserError: warm-up and cool-down leave no epoch for the cosine.
+        UserError: warm-up and cool-down leave no epoch for the fall.
     """
-    cosine_epochs = epochs - config.cooldown_epochs
-    if cosine_epochs <= config.warmup_epochs:
+    falling_epochs = epochs - config.cooldown_epochs
+    if falling_epochs <= config.warmup_epochs:
         raise UserError(
             f"{epochs} epochs leave no room after optimizer.warmup_epochs {config.warmup_epochs} and "
             f"optimizer.cooldown_epochs {config.cooldown_epochs}; shorten these or train longer"
         )
-    return CosineLRScheduler(
-        optimizer,
-        t_initial=max(1, round(cosine_epochs * updates_per_epoch)),
-        lr_min=config.min_lr,
-        warmup_t=round(config.warmup_epochs * updates_per_epoch),
-        warmup_lr_init=min(config.warmup_lr, config.lr),
-        warmup_prefix=False,
-        cycle_limit=1,
-        t_in_epochs=False,
-    )
+    common = {
+        "t_initial": max(1, round(falling_epochs * updates_per_epoch)), "lr_min": config.min_lr,
+        "warmup_t": round(config.warmup_epochs * updates_per_epoch), "warmup_lr_init": min(config.warmup_lr, config.lr),
+        "warmup_prefix": False, "cycle_limit": 1, "t_in_epochs": False,
+    }  # fmt: skip
+    if config.schedule == "linear":
+        return PolyLRScheduler(optimizer, power=1.0, **common)
+    return CosineLRScheduler(optimizer, **common)
