@@ -55,7 +55,7 @@ def quickstart() -> str:
 def imagenette() -> str:
     rows = [row for row in read_rows(ROOT / "results" / "imagenette.jsonl") if not row["holdout"]]
     return table(
-        ["epochs", "RapidNet-Ti, top-1 % (95% interval)", "public leaderboard, other networks", "training minutes", "CPU cores"],
+        ["epochs", "RapidNet-Ti, top-1 % (95% interval)", "public leaderboard, other networks", "minutes", "CPU cores"],
         [
             [str(row["epochs"]), interval(row), f"{LEADERBOARD[row['epochs']]:.2f}",
              f"{row['train_seconds'] / 60:.0f}", str(row["environment"]["cpu_count"])]
