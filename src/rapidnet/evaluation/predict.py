@@ -19,8 +19,8 @@ from torch import Tensor
 from rapidnet.config import PredictConfig
 from rapidnet.data.decode import IMAGE_EXTENSIONS, BadImageError, load_image
 from rapidnet.errors import UserError
+from rapidnet.evaluation.annotate import annotate_image
 from rapidnet.evaluation.classification import Predict, build_predict
-from rapidnet.evaluation.pictures import annotate_image
 from rapidnet.evaluation.trained import Trained, load_trained
 from rapidnet.models import reparameterize
 

@@ -1,18 +1,9 @@
-"""What can be asked of each command? Plain dataclasses; the string under a field is its help text."""
+"""What can be asked of a training run? The string under a field is its help text."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from rapidnet.errors import UserError
-
-Weights = Literal["best", "ema", "raw"]
-BadSamples = Literal["error", "skip", "quarantine"]
-
-
-def check(condition: bool, message: str) -> None:
-    """Raise UserError with `message` unless `condition` holds."""
-    if not condition:
-        raise UserError(message)
+from rapidnet.config.choices import BadSamples, check
 
 
 @dataclass
@@ -166,110 +157,3 @@ class TrainConfig:
         parts = {"optimizer": OptimizerConfig(**values["optimizer"]), "augment": AugmentConfig(**nested)}
         merged: dict[str, Any] = {**values, **parts}
         return cls(**merged)
-
-
-@dataclass
-class EvaluateConfig:
-    """Measure a trained network on labelled images: accuracy with intervals, per class, calibration."""
-
-    run: str
-    """A run folder or a checkpoint file."""
-    data: str = ""
-    """A folder of classes, or one with val/<class>/; empty evaluates on the data the run was trained with."""
-    weights: Weights = "best"
-    """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
-    fold: bool = False
-    """Fold the network for deployment first; the answers are the same."""
-    batch_size: int = 64
-    """Images in one forward pass."""
-    json: bool = False
-    """Print one JSON line instead of tables."""
-    output: str = ""
-    """A folder for evaluation.jsonl and the pictures; evaluation/ beside the checkpoint if empty."""
-    bad_samples: BadSamples = "error"
-    """An unreadable image: stop with its name, skip it, or skip it and list it in quarantine.txt."""
-
-
-@dataclass
-class PredictConfig:
-    """Name what is in pictures."""
-
-    run: str
-    """A run folder or a checkpoint file."""
-    images: str
-    """An image, a folder of images, or a quoted pattern such as 'photos/*.jpg'."""
-    top: int = 5
-    """How many classes to name."""
-    json: bool = False
-    """Print one JSON line for each image instead of a table."""
-    save: str = ""
-    """A folder for copies of the pictures with the answers written on them."""
-    weights: Weights = "best"
-    """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
-    batch_size: int = 32
-    """Images in one forward pass."""
-    bad_samples: Literal["error", "skip"] = "skip"
-    """An unreadable image: stop with its name, or name it and go on."""
-
-    def __post_init__(self) -> None:
-        check(self.top >= 1, f"top is {self.top}; it must be at least 1")
-
-
-@dataclass
-class InfoConfig:
-    """Describe a network: parameters, MACs, activations, shapes and receptive field, before and after folding."""
-
-    model: str
-    """A network's name, a run folder or a checkpoint file."""
-    image_size: int = 0
-    """Height and width of the input, in pixels; 0 takes the network's own."""
-    num_classes: int = 1000
-    """Classes of a network given by name."""
-    results: str = ""
-    """A JSON-lines file to append a row with these numbers to."""
-    json: bool = False
-    """Print JSON instead of tables."""
-
-
-@dataclass
-class AuditConfig:
-    """Look over a folder of images for what would hurt training; the folder is never changed."""
-
-    data: str
-    """A folder with train/<class>/ and val/<class>/, or one folder of classes."""
-    output: str = ""
-    """A folder for report.json and quarantine.txt; empty prints only."""
-    near: int = 4
-    """Perceptual hashes up to so many bits apart count as near duplicates (of 64)."""
-    max_pixels: int = 100_000_000
-    """Images with more pixels count as oversized and are not decoded."""
-
-
-@dataclass
-class BuiltinConfig:
-    """Write the built-in data (handwritten digits on photographs) as a folder with boxes and masks."""
-
-    output: str = "builtin"
-    """The folder to write; must be new or empty."""
-    image_size: int = 64
-    """Height and width of a scene, in pixels."""
-    train_length: int = 1000
-    """Scenes in train/."""
-    val_length: int = 500
-    """Scenes in val/."""
-    seed: int = 0
-    """Another seed gives other scenes."""
-
-
-@dataclass
-class QuickstartConfig:
-    """Train, evaluate, fold, prove and predict on the built-in data, and write one HTML report."""
-
-    output: str = "runs/quickstart"
-    """The folder to write; an earlier quickstart there is replaced."""
-    seed: int = 0
-    """Seeds the weights, the scenes and their order."""
-    epochs: int = 0
-    """Epochs of training; 0 takes the recipe's."""
-    results: str = ""
-    """A JSON-lines file to append this run's row to."""

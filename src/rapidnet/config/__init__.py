@@ -1,0 +1,26 @@
+"""Plain dataclasses, one for each command."""
+
+from rapidnet.config.choices import BadSamples, Weights
+from rapidnet.config.commands import (
+    AuditConfig,
+    BuiltinConfig,
+    EvaluateConfig,
+    InfoConfig,
+    PredictConfig,
+    QuickstartConfig,
+)
+from rapidnet.config.training import AugmentConfig, OptimizerConfig, TrainConfig
+
+__all__ = [
+    "AuditConfig",
+    "AugmentConfig",
+    "BadSamples",
+    "BuiltinConfig",
+    "EvaluateConfig",
+    "InfoConfig",
+    "OptimizerConfig",
+    "PredictConfig",
+    "QuickstartConfig",
+    "TrainConfig",
+    "Weights",
+]

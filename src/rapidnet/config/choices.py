@@ -1,0 +1,14 @@
+"""Which choices do several commands share, and how is a wrong value refused?"""
+
+from typing import Literal
+
+from rapidnet.errors import UserError
+
+Weights = Literal["best", "ema", "raw"]
+BadSamples = Literal["error", "skip", "quarantine"]
+
+
+def check(condition: bool, message: str) -> None:
+    """Raise UserError with `message` unless `condition` holds."""
+    if not condition:
+        raise UserError(message)
