@@ -42,6 +42,12 @@ def test_linear_is_a_straight_line() -> None:
     assert max(a - b for a, b in itertools.pairwise(curved)) > 1.3 * max(steps)
 
 
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 0.1), (30, 3), (300, 5)])
+def test_warm_up_fits_any_length_unless_given(epochs: int, warmup: float) -> None:
+    lr = rates(OptimizerConfig(lr=1.0, warmup_lr=0.0), epochs, 100)
+    assert lr.index(max(lr)) == pytest.approx(100 * warmup, abs=1)
+
+
 def test_decay_spares_vectors() -> None:
     model = timm.create_model("rapidnet_ti", num_classes=2)
     optimizer = build_optimizer(model, OptimizerConfig(weight_decay=0.05))

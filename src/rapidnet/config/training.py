@@ -16,8 +16,8 @@ class OptimizerConfig:
     """Peak learning rate for one optimizer step."""
     weight_decay: float = 0.05
     """Decoupled weight decay; biases, BatchNorm and layer scales are exempt."""
-    warmup_epochs: float = 1.0
-    """Length of the linear warm-up, in epochs."""
+    warmup_epochs: float | None = None
+    """Length of the linear warm-up, in epochs; null takes a tenth of the run, at most 5 epochs."""
     warmup_lr: float = 1e-6
     """Learning rate at the first step of the warm-up."""
     schedule: Literal["cosine", "linear"] = "cosine"
@@ -34,7 +34,9 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         check(self.lr > 0, f"optimizer.lr is {self.lr}; it must be above 0")
         check(self.weight_decay >= 0, f"optimizer.weight_decay is {self.weight_decay}; it must not be negative")
-        check(self.warmup_epochs >= 0, f"optimizer.warmup_epochs is {self.warmup_epochs}; it must not be negative")
+        check(
+            (self.warmup_epochs or 0) >= 0, f"optimizer.warmup_epochs is {self.warmup_epochs}; it must not be negative"
+        )
 
 
 @dataclass

@@ -35,15 +35,16 @@ def build_scheduler(optimizer: Optimizer, config: OptimizerConfig, epochs: int, 
     Raises:
         UserError: warm-up and cool-down leave no epoch for the fall.
     """
+    warmup_epochs = config.warmup_epochs if config.warmup_epochs is not None else min(0.1 * epochs, 5.0)
     falling_epochs = epochs - config.cooldown_epochs
-    if falling_epochs <= config.warmup_epochs:
+    if falling_epochs <= warmup_epochs:
         raise UserError(
-            f"{epochs} epochs leave no room after optimizer.warmup_epochs {config.warmup_epochs} and "
+            f"{epochs} epochs leave no room after optimizer.warmup_epochs {warmup_epochs} and "
             f"optimizer.cooldown_epochs {config.cooldown_epochs}; shorten these or train longer"
         )
     common = {
         "t_initial": max(1, round(falling_epochs * updates_per_epoch)), "lr_min": config.min_lr,
-        "warmup_t": round(config.warmup_epochs * updates_per_epoch), "warmup_lr_init": min(config.warmup_lr, config.lr),
+        "warmup_t": round(warmup_epochs * updates_per_epoch), "warmup_lr_init": min(config.warmup_lr, config.lr),
         "warmup_prefix": False, "cycle_limit": 1, "t_in_epochs": False,
     }  # fmt: skip
     if config.schedule == "linear":
