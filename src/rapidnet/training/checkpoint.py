@@ -74,7 +74,8 @@ def save_checkpoint(
 
 
 def flatten_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's state as named tensors and JSON: `optimizer.<parameter>.<name>`, groups, plain numbers."""
+    """An optimizer's state as named tensors and JSON: `optimizer.<parameter>.<name>`,
+    `optimizer_group.<group>.<name>`, groups and plain numbers."""
     state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}
@@ -84,7 +85,12 @@ def flatten_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str
                 tensors[f"optimizer.{index}.{name}"] = value
             else:
                 numbers.setdefault(str(index), {})[name] = value
-    return tensors, {"groups": state["param_groups"], "numbers": numbers}
+    # Some optimizers (lamb) count their steps in a tensor of the group.
+    groups = [dict(group) for group in state["param_groups"]]
+    for index, group in enumerate(groups):
+        for name in [name for name, value in group.items() if isinstance(value, Tensor)]:
+            tensors[f"optimizer_group.{index}.{name}"] = group.pop(name)
+    return tensors, {"groups": groups, "numbers": numbers}
 
 
 def restore_optimizer(optimizer: Optimizer, checkpoint: Checkpoint) -> None:
@@ -95,6 +101,9 @@ def restore_optimizer(optimizer: Optimizer, checkpoint: Checkpoint) -> None:
         if key.startswith("optimizer."):
             _, index, name = key.split(".", 2)
             state.setdefault(int(index), {})[name] = value
+        elif key.startswith("optimizer_group."):
+            _, index, name = key.split(".", 2)
+            saved["groups"][int(index)][name] = value
     optimizer.load_state_dict({"state": state, "param_groups": _as_tuples(saved["groups"], optimizer)})
 
 
