@@ -67,10 +67,13 @@ def _version(package: str) -> str:
 
 
 def _git_revision() -> str:
-    here = Path(__file__).resolve().parent
+    root = Path(__file__).resolve().parents[2]
+    # Installed into a virtual environment, the repository around it is somebody else's.
+    if not (root / ".git").exists():
+        return "unknown"
     try:
         run = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"],
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude", "*"],
             capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
