@@ -88,7 +88,7 @@ def fit(run: Run, display: TrainDisplay, stop: Callable[[], bool]) -> None:
         last = progress.epoch + 1 == config.epochs
         is_best = False
         if last or (progress.epoch + 1) % config.evaluate_every == 0:
-            row |= evaluate_epoch(run)
+            row |= evaluate_epoch(run, display)
             ema_top1 = row.get("ema_top1", -1.0)
             progress.better_weights = "ema" if ema_top1 >= row["val_top1"] else "raw"
             top1 = max(row["val_top1"], ema_top1)
@@ -180,23 +180,31 @@ def summarize_epoch(run: Run) -> dict[str, Any]:
     }
 
 
-def evaluate_epoch(run: Run) -> dict[str, Any]:
+def evaluate_epoch(run: Run, display: TrainDisplay) -> dict[str, Any]:
     """The validation half of an epoch's row: raw and averaged weights."""
     row: dict[str, Any] = {}
     for name, model in (("val", run.network), ("ema", run.ema.module if run.ema is not None else None)):
         if model is not None:
-            result = evaluate_network(run, model).compute()
+            result = evaluate_network(run, model, display.evaluate).compute()
             row |= {f"{name}_top1": result["top1"], f"{name}_loss": result["nll"]}
     return row
 
 
-def evaluate_network(run: Run, model: nn.Module) -> ClassificationMeter:
+def evaluate_network(
+    run: Run, model: nn.Module, on_progress: Callable[[int, int], None] = lambda images, total: None
+) -> ClassificationMeter:
     """A meter filled with the validation images' probabilities under the run's precision."""
+    done, total = 0, len(run.val_loader.sampler)  # type: ignore[arg-type]
+
+    def count(images: int) -> None:
+        nonlocal done
+        done += images
+        on_progress(done, total)
 
     model.eval()
     meter = ClassificationMeter(run.classes)
     predict = build_predict(model, run.preprocessing, run.config.channels_last, run.fabric.autocast)
-    measure(predict, run.val_loader, meter, run.bad_samples)
+    measure(predict, run.val_loader, meter, run.bad_samples, count)
     return meter
 
 

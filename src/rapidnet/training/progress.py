@@ -23,11 +23,12 @@ class TrainDisplay:
             TextColumn("loss {task.fields[loss]:.3f}  top-1 {task.fields[top1]:.1f}%  {task.fields[rate]:.0f} img/s"),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.description}"),
             console=console,
             transient=True,
         )
         self.task = self.bar.add_task(
-            "train", total=epochs * batches_per_epoch, completed=done, epoch=1, loss=0.0, top1=0.0, rate=0.0
+            "", total=epochs * batches_per_epoch, completed=done, epoch=1, loss=0.0, top1=0.0, rate=0.0
         )
 
     def __enter__(self) -> "TrainDisplay":
@@ -42,6 +43,10 @@ class TrainDisplay:
     def step(self, epoch: int, loss: float, top1: float, rate: float) -> None:
         """One batch done; top1 in percent, rate in images per second."""
         self.bar.update(self.task, advance=1, epoch=epoch + 1, loss=loss, top1=top1, rate=rate)
+
+    def evaluate(self, images: int, total: int) -> None:
+        """So many of the validation images are done; all of them clear the note."""
+        self.bar.update(self.task, description=f"evaluating {images}/{total}" if images < total else "")
 
     def finish_epoch(self, row: dict[str, Any], is_best: bool) -> None:
         """Print the line that stays."""
