@@ -1,6 +1,9 @@
 """Are pictures named by class, in order, from a file, a folder or a pattern, with bad ones passed over?"""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +76,18 @@ def test_text_output_and_nothing_found(
     assert "%" in capsys.readouterr().out
     with pytest.raises(UserError, match="no image"):
         run_predict(PredictConfig(str(finished_run), str(tmp_path / "nothing")))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_lines_reach_a_file_while_the_bar_is_at_the_terminal(finished_run: Path, photos: Path, tmp_path: Path) -> None:
+    import pty
+
+    reader, terminal = pty.openpty()
+    command = [sys.executable, "-m", "rapidnet", "predict", str(finished_run), str(photos / "val"), "--json"]
+    with (tmp_path / "out.jsonl").open("w") as out:
+        done = subprocess.run(command, stdout=out, stderr=terminal, timeout=100, check=False)
+    os.close(terminal)
+    os.close(reader)
+    assert done.returncode == 0
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert len(rows) == 9

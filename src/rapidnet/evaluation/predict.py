@@ -48,7 +48,12 @@ def run_predict(config: PredictConfig) -> int:
     paths = find_images(config.images)
     unreadable = 0
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=notes, transient=True, disable=len(paths) == 1) as bar:
+    # At a terminal, lines scroll above the bar. Where they go to a file, the bar must not catch them (rich would).
+    at_terminal = console.is_terminal
+    show_on = console if at_terminal else notes
+    with Progress(
+        *columns, console=show_on, transient=True, redirect_stdout=at_terminal, disable=len(paths) == 1
+    ) as bar:
         for prediction in bar.track(predict_files(trained, paths, config.top, config.batch_size), total=len(paths)):
             if prediction.error:
                 unreadable += 1
