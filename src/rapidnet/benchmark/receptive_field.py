@@ -59,7 +59,7 @@ def trace_views(model: nn.Module) -> dict[str, View | None] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             graph = tracer.trace(model)
-    except Exception:
+    except Exception:  # tracing runs the network's own code, which may raise anything; then nothing is known
         return None
     modules = dict(model.named_modules())
     seen: dict[fx.Node, View | None] = {}
