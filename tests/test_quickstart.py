@@ -51,12 +51,12 @@ def test_pictures_are_there_to_try(small: Path) -> None:
 
 def test_a_wrong_folding_stops_the_quickstart(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = load_trained(small / "run")
-    folding = quickstart.fold_and_prove(trained, {}, Console(quiet=True))
+    folding = quickstart.fold_and_prove(trained, Console(quiet=True))
     assert not folding.control.holds(quickstart.TOLERANCE)
     fold = quickstart.reparameterize
     monkeypatch.setattr(quickstart, "reparameterize", lambda model: quickstart.break_one_weight(fold(model)))
     with pytest.raises(RuntimeError, match="folding is not exact"):
-        quickstart.fold_and_prove(trained, {}, Console(quiet=True))
+        quickstart.fold_and_prove(trained, Console(quiet=True))
 
 
 def test_replaces_only_its_own_folder(tmp_path: Path) -> None:

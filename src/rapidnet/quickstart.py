@@ -78,7 +78,7 @@ def run_quickstart(config: QuickstartConfig) -> int:
     low, high = result["top1_interval"]
     console.print(f"top-1 [bold]{result['top1']:.2f}%[/bold] (95% interval {low:.2f} to {high:.2f}) on held-out digits")
     console.rule("3 of 5  fold and prove")
-    folding = fold_and_prove(trained, result, console)
+    folding = fold_and_prove(trained, console)
     console.rule("4 of 5  predict")
     examples = predict_examples(trained, folder / "pictures", console)
     console.rule("5 of 5  report")
@@ -114,7 +114,7 @@ def prepare_folder(folder: Path) -> Path:
     return folder
 
 
-def fold_and_prove(trained: Trained, result: dict[str, Any], console: Console) -> Folding:
+def fold_and_prove(trained: Trained, console: Console) -> Folding:
     """Fold the network, compare both forms in float64 on held-out scenes, and check that the comparison can fail.
 
     Raises:

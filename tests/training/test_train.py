@@ -120,6 +120,32 @@ def test_ctrl_c_keeps_a_checkpoint_that_continues_exactly(
     assert rows[0] == rows[1]
 
 
+@pytest.mark.parametrize("fails_at", [3, 4])
+def test_a_crash_between_the_files_of_an_epoch_loses_nothing(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    """Killed after the second epoch's best checkpoint or after its row, before its last checkpoint."""
+    run_train(tiny_config(photos, tmp_path / "whole", epochs=3), QUIET)
+    original, calls = loop.Run.save, 0
+
+    def save(run: loop.Run, name: str, with_optimizer: bool = True) -> None:
+        nonlocal calls
+        calls += name == "last.safetensors"
+        if calls == fails_at:
+            raise RuntimeError("killed")
+        original(run, name, with_optimizer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Run, "save", save)
+        with pytest.raises(RuntimeError, match="killed"):
+            run_train(tiny_config(photos, tmp_path / "cut", epochs=3), QUIET)
+    assert run_train(TrainConfig(resume=str(tmp_path / "cut")), QUIET) == 0
+    assert same(tmp_path / "whole", tmp_path / "cut")
+    assert [row["epoch"] for row in read_rows(tmp_path / "cut" / "metrics.jsonl")] == [1, 2, 3]
+    for name in ("whole", "cut"):
+        assert (tmp_path / name / "best.safetensors").is_file()
+
+
 def test_resume_would_notice_a_forgotten_position(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,10 +99,11 @@ def fit(run: Run, display: TrainDisplay, stop: Callable[[], bool]) -> None:
         progress.samples = progress.correct = progress.seen = 0
         progress.loss_sum = progress.seconds = 0.0
         progress.done = bool(config.patience) and progress.epoch - progress.best_epoch >= config.patience
-        run.save(LAST)
+        # The last checkpoint comes last: whatever a crash leaves before it is made again by resuming.
         if is_best:
             run.save(BEST, with_optimizer=False)
         run.log.write(row)
+        run.save(LAST)
         display.finish_epoch(row, is_best)
 
 

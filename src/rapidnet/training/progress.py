@@ -1,5 +1,6 @@
 """What does the person at the terminal see while a network trains, and what stays in the run folder?"""
 
+import json
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from rapidnet.environment import append_row
+from rapidnet.environment import append_row, read_rows, write_text_atomically
 
 
 class TrainDisplay:
@@ -61,8 +62,14 @@ class TrainDisplay:
 class MetricsLog:
     """Rows of metrics.jsonl, and the same numbers as TensorBoard events."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, finished_epochs: int) -> None:
         self.path = run / "metrics.jsonl"
+        rows = read_rows(self.path) if self.path.exists() else []
+        if kept := [row for row in rows if row["epoch"] <= finished_epochs]:
+            # A crash may come between an epoch's row and its checkpoint; the resumed run writes that row again.
+            write_text_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        else:
+            self.path.unlink(missing_ok=True)
         self.writer = SummaryWriter(str(run / "tensorboard"))
 
     def write(self, row: dict[str, Any]) -> None:

@@ -163,7 +163,7 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
                 "holdout": config.holdout, "val_length": BUILTIN_VAL_LENGTH,
             },
         },
-        log=MetricsLog(folder),
+        log=MetricsLog(folder, progress.epoch),
     )  # fmt: skip
 
 
