@@ -1,5 +1,6 @@
 """Does the command answer at once, pass on what it is given, and end every user's error in one sentence and exit 2?"""
 
+import errno
 import json
 import os
 import signal
@@ -154,6 +155,22 @@ def test_a_pickle_that_would_run_code_through_the_command(
     message = refused(capsys, "train", "--data", photos, "--init", tmp_path / "evil.pth", "--output", tmp_path / "run")
     assert "would run code" in message
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+def test_a_refusing_disk_is_one_sentence_wherever_it_happens(
+    code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def refuse(config: object) -> int:
+        raise OSError(code, os.strerror(code), "runs/x/metrics.jsonl")
+
+    monkeypatch.setattr(cli, "load_function", lambda target: refuse)
+    message = refused(capsys, "info", "rapidnet_ti")
+    assert "runs/x/metrics.jsonl" in message
+    assert os.strerror(code) in message
+    monkeypatch.setattr(cli, "DISK_ERRORS", {})
+    with pytest.raises(OSError, match=r"metrics\.jsonl"):
+        cli.main(["info", "rapidnet_ti"])
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture) -> None:

@@ -1,5 +1,6 @@
 """Which commands are there? A table of config classes and functions; parses, then calls. Imports no torch itself."""
 
+import errno
 import os
 import re
 import sys
@@ -28,6 +29,14 @@ COMMANDS: dict[str, tuple[type, str]] = {
 WITH_RECIPE = {"train"}
 
 USAGE_ERROR, INTERRUPTED = 2, 130
+# What the machine refuses and a user can mend, wherever it happens; all else keeps its traceback.
+DISK_ERRORS = {
+    errno.ENOSPC: "free some space and run the command again",
+    errno.EDQUOT: "free some of your quota and run the command again",
+    errno.EACCES: "choose another place or ask for the permission",
+    errno.EROFS: "choose another place",
+    errno.ENOTDIR: "choose another place",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe (head, less) has had enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if debug or error.errno not in DISK_ERRORS:
+            raise
+        where = error.filename2 or error.filename or "a file"
+        print(f"rapidnet: {where} could not be used: {error.strerror}; {DISK_ERRORS[error.errno]}", file=sys.stderr)
+        return USAGE_ERROR
 
 
 def split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
