@@ -51,10 +51,10 @@ def test_training_goes_on_exactly(tmp_path: Path, name: str) -> None:
     assert Progress(**saved.metadata["progress"]) == Progress(epoch=2, samples=12)
 
 
-def test_a_forgotten_optimizer_state_would_show(tmp_path: Path) -> None:
+def test_a_forgotten_optimizer_state_would_show() -> None:
     model, optimizer = build()
     step(model, optimizer, 0)
-    again, (_, fresh) = deepcopy(model), build()
+    again = deepcopy(model)
     fresh = build_optimizer(again, OptimizerConfig(lr=1e-2))
     for seed in (1, 2):
         step(model, optimizer, seed)
