@@ -59,3 +59,21 @@ def test_unusable_folders_are_refused_by_name(tmp_path: Path, photos: Path) -> N
     refused(write_images(tmp_path / "single", {"a": 3, "b": 1}, 4), "'b'", "single image")
     write_images(photos / "val", {"purple": 1}, 4)
     refused(photos, "unknown in training", "purple")
+
+
+def test_exclude_by_pattern_and_by_list(photos: Path, tmp_path: Path) -> None:
+    train, val = open_splits(photos, 0.1, 0, exclude="[01].png")
+    assert (len(train.samples), len(val.samples), train.left_out, val.left_out) == (18, 3, 6, 6)
+    assert all(Path(sample.path).name not in ("0.png", "1.png") for sample in train.samples + val.samples)
+    listing = tmp_path / "quarantine.txt"
+    listing.write_text(f"{photos}/train/red/3.png\n")
+    train, val = open_splits(photos, 0.1, 0, exclude=str(listing))
+    assert (train.left_out, val.left_out) == (1, 0) and len(train.samples) == 23
+
+
+@pytest.mark.parametrize(("exclude", "message"), [("nothing*", "leaves out no image"), ("*", "are all excluded")])
+def test_an_exclusion_that_leaves_nothing_out_or_nothing_over_is_refused(
+    photos: Path, exclude: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        open_splits(photos, 0.1, 0, exclude=exclude)

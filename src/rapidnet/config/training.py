@@ -96,6 +96,8 @@ class TrainConfig:
     """Share of each class held out when the folder has no val/ of its own (seeded, stratified)."""
     holdout: bool = False
     """Hold out val_fraction of train even if there is a val/: for tuning, so that val stays unseen."""
+    exclude: str = ""
+    """Leave images out: a pattern of file names such as 'IMG_00*', or a text file of paths such as quarantine.txt."""
     crop_pct: float = 0.0
     """Share of the resized image that evaluation crops; 0 takes the network's own value."""
     init: str = ""
@@ -142,7 +144,7 @@ class TrainConfig:
     def _refuse_what_has_no_effect(self) -> None:
         """Built-in scenes are composed, not cropped and flipped; a folder has the images it has."""
         builtin = self.data == "builtin"
-        unused = ["val_fraction", "holdout", "crop_pct"] if builtin else ["train_length"]
+        unused = ["val_fraction", "holdout", "exclude", "crop_pct"] if builtin else ["train_length"]
         for spec in fields(self):
             unset = spec.name not in unused or getattr(self, spec.name) == spec.default
             check(unset, f"{spec.name} has no effect on --data {self.data}; leave it out")

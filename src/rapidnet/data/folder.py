@@ -1,6 +1,8 @@
 """Which images and classes does a folder hold, and how is it split into training and validation?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -24,28 +26,39 @@ class Split:
     name: str
     classes: list[str]
     samples: list[Sample]
+    left_out: int = 0
+    """How many images `exclude` kept out of it."""
 
 
-def open_splits(root: str | Path, val_fraction: float, seed: int, holdout: bool = False) -> tuple[Split, Split]:
+def open_splits(
+    root: str | Path, val_fraction: float, seed: int, holdout: bool = False, exclude: str = ""
+) -> tuple[Split, Split]:
     """Return (train, val) of a folder.
 
     Args:
         root: holds train/<class>/ and val/<class>/, or the classes themselves (then val_fraction is held out).
         val_fraction, seed: the held-out share of each class, at least one image, seeded and stratified.
         holdout: hold out a part of train even if there is a val/.
+        exclude: leave out images by a pattern of file names, or those listed in a text file.
     Raises:
-        UserError: no such folder, fewer than two classes, an empty class, a class of val unknown in train.
+        UserError: no such folder, fewer than two classes, an empty class, a class of val unknown in train, an
+            `exclude` that leaves nothing out.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"--data {root} is not a folder; give a folder of images sorted into one folder per class")
     has_splits = (root / "train").is_dir()
-    train = read_split(root / "train" if has_splits else root, "train")
+    excluded = build_exclusion(exclude)
+    train = read_split(root / "train" if has_splits else root, "train", excluded)
     if len(train.classes) < 2:
         raise UserError(f"{root} holds only one class, '{train.classes[0]}'; a classifier needs at least two")
     if has_splits and (root / "val").is_dir() and not holdout:
-        return train, align_classes(read_split(root / "val", "val"), train.classes)
-    return hold_out(train, val_fraction, seed)
+        train, val = train, align_classes(read_split(root / "val", "val", excluded), train.classes)
+    else:
+        train, val = hold_out(train, val_fraction, seed)
+    if exclude and not train.left_out + val.left_out:
+        raise UserError(f"--exclude {exclude} leaves out no image of {root}; mend the pattern or leave it out")
+    return train, val
 
 
 def open_evaluation(root: str | Path, classes: list[str]) -> Split:
@@ -57,22 +70,37 @@ def open_evaluation(root: str | Path, classes: list[str]) -> Split:
     return align_classes(split, classes)
 
 
-def read_split(folder: Path, name: str) -> Split:
+def build_exclusion(exclude: str) -> Callable[[Path], bool]:
+    """Whether a path is to be left out: listed in the text file `exclude`, or its name fits the pattern `exclude`."""
+    if not exclude:
+        return lambda path: False
+    if Path(exclude).is_file():
+        lines = Path(exclude).read_text(encoding="utf-8").splitlines()
+        listed = {str(Path(line).resolve()) for line in lines if line.strip()}
+        return lambda path: str(path.resolve()) in listed
+    return lambda path: fnmatch(path.name, exclude)
+
+
+def read_split(folder: Path, name: str, excluded: Callable[[Path], bool] = lambda path: False) -> Split:
     """Read <class>/ folders, images at any depth below them; hidden files and other files are passed over."""
     classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not classes:
         raise UserError(f"{folder} holds no class folders; sort its images into one folder per class")
-    samples = []
+    samples, left_out = [], 0
     for label, class_name in enumerate(classes):
-        paths = sorted(
-            str(path)
+        found = [
+            path
             for path in (folder / class_name).rglob("*")
             if path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
-        )
+        ]
+        paths = sorted(str(path) for path in found if not excluded(path))
+        left_out += len(found) - len(paths)
         if not paths:
+            if found:
+                raise UserError(f"the images of class folder {folder / class_name} are all excluded; exclude fewer")
             raise UserError(f"class folder {folder / class_name} holds no images; fill it or remove it")
         samples += [Sample(path, label) for path in paths]
-    return Split(name, classes, samples)
+    return Split(name, classes, samples, left_out)
 
 
 def align_classes(split: Split, classes: list[str]) -> Split:
@@ -84,7 +112,9 @@ def align_classes(split: Split, classes: list[str]) -> Split:
             f"known are {', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}"
         )
     label = {i: classes.index(name) for i, name in enumerate(split.classes)}
-    return Split(split.name, classes, [Sample(sample.path, label[sample.label]) for sample in split.samples])
+    return Split(
+        split.name, classes, [Sample(sample.path, label[sample.label]) for sample in split.samples], split.left_out
+    )
 
 
 def hold_out(split: Split, val_fraction: float, seed: int) -> tuple[Split, Split]:
@@ -99,4 +129,4 @@ def hold_out(split: Split, val_fraction: float, seed: int) -> tuple[Split, Split
         chosen |= {int(i) for i in rng.permutation(indices)[:count]}
     train = [sample for i, sample in enumerate(split.samples) if i not in chosen]
     val = [sample for i, sample in enumerate(split.samples) if i in chosen]
-    return Split("train", split.classes, train), Split("val", split.classes, val)
+    return Split("train", split.classes, train, split.left_out), Split("val", split.classes, val)

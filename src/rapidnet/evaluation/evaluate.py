@@ -84,7 +84,8 @@ def open_data(trained: Trained, data: str) -> SizedDataset:
     if data:
         split = open_evaluation(data, trained.classes)
     else:
-        split = open_splits(made_from["root"], made_from["val_fraction"], made_from["seed"], made_from["holdout"])[1]
+        names = ("root", "val_fraction", "seed", "holdout", "exclude")
+        split = open_splits(**{name: made_from[name] for name in names if name in made_from})[1]
     return ImageFolder(split, trained.preprocessing.build_transform(), seed=0)
 
 

@@ -45,7 +45,8 @@ def describe_result(run: Run) -> dict[str, Any]:
     seconds = sum(row["seconds"] for row in read_rows(run.folder / "metrics.jsonl"))
     config = run.config
     return {
-        "study": "train", "model": config.model, "data": config.data, "holdout": config.holdout, "seed": config.seed,
+        "study": "train", "model": config.model, "data": config.data, "holdout": config.holdout,
+        "exclude": config.exclude, "seed": config.seed,
         "epochs": config.epochs, "image_size": config.image_size, "weights": last.weights,
         **{key: result[key] for key in ("images", "top1", "top1_interval", "top5", "ece", "nll", "macro_f1")},
         "train_seconds": round(seconds, 1), "config": asdict(config),

@@ -160,7 +160,7 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
             "preprocessing": preprocessing.to_dict(), "timm": timm.__version__,
             "data": {
                 "root": config.data, "val_fraction": config.val_fraction, "seed": config.seed,
-                "holdout": config.holdout, "val_length": BUILTIN_VAL_LENGTH,
+                "holdout": config.holdout, "exclude": config.exclude, "val_length": BUILTIN_VAL_LENGTH,
             },
         },
         log=MetricsLog(folder, progress.epoch),
@@ -189,7 +189,7 @@ def build_datasets(config: TrainConfig, preprocessing: Preprocessing) -> tuple[S
     if config.data == "builtin":
         train = BuiltinScenes("train", config.train_length, config.image_size, config.seed)
         return train, BuiltinScenes("val", BUILTIN_VAL_LENGTH, config.image_size)
-    train_split, val_split = open_splits(config.data, config.val_fraction, config.seed, config.holdout)
+    train_split, val_split = open_splits(config.data, config.val_fraction, config.seed, config.holdout, config.exclude)
     transform = build_train_transform(config.augment, preprocessing)
     val_transform = preprocessing.build_transform()
     return ImageFolder(train_split, transform, config.seed), ImageFolder(val_split, val_transform, config.seed)
