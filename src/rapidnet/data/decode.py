@@ -1,8 +1,10 @@
 """How does a file become an upright RGB image, and what may a hostile or broken file not do?"""
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -29,25 +31,40 @@ OPENABLE = tuple(name for name in FORMATS if name in Image.OPEN)
 MAX_PIXELS = 100_000_000
 """A larger picture is refused before its pixels are decoded: its header may promise more than the memory holds."""
 
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """The bytes of an image that has no file of its own, such as a member of a tar; `name` is for messages."""
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source = str | Path | EncodedImage
+"""Where an image's bytes come from."""
 Kind = Literal["missing", "unreadable", "truncated", "oversized"]
 
 
 class BadImageError(UserError):
     """An image that cannot be read. `kind` says why; the message names the file."""
 
-    def __init__(self, path: str | Path, kind: Kind, why: str) -> None:
+    def __init__(self, path: Source, kind: Kind, why: str) -> None:
         super().__init__(f"image {path} is {kind}: {why}; mend or remove it, or pass --bad-samples skip or quarantine")
         self.path, self.kind = str(path), kind
 
 
 @contextmanager
-def open_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+def open_image(path: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Open an image within bounds; what goes wrong here or while its pixels are read becomes a BadImageError."""
     try:
         with warnings.catch_warnings():
             # Pillow's own bound is lower than ours and only warns; its hard one stays.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=OPENABLE) as image:
+            file = io.BytesIO(path.data) if isinstance(path, EncodedImage) else path
+            with Image.open(file, formats=OPENABLE) as image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise BadImageError(path, "oversized", f"{width}x{height} pixels, more than {max_pixels}")
@@ -63,7 +80,7 @@ def open_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image
         raise BadImageError(path, kind, str(error) or type(error).__name__) from None
 
 
-def load_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def load_image(path: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The first frame as an upright RGB image.
 
     The EXIF orientation is applied, transparent parts become white, 16-bit grey is scaled to 8 bits.

@@ -1,13 +1,13 @@
 """Which images and classes does a folder hold, and how is it split into training and validation?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 
-from rapidnet.data.decode import IMAGE_EXTENSIONS
+from rapidnet.data.decode import IMAGE_EXTENSIONS, Source
 from rapidnet.errors import UserError
 
 
@@ -19,6 +19,11 @@ class Sample:
     label: int
 
 
+def fetch_file(sample: Sample) -> Source:
+    """The source of a sample that is a file."""
+    return sample.path
+
+
 @dataclass(frozen=True)
 class Split:
     """Labelled images of one purpose. `classes` are sorted names; `samples` are sorted by path."""
@@ -28,6 +33,8 @@ class Split:
     samples: list[Sample]
     left_out: int = 0
     """How many images `exclude` kept out of it."""
+    fetch: Callable[[Sample], Source] = fetch_file
+    """Where a sample's bytes are; must be picklable and safe to call in several processes."""
 
 
 def open_splits(
@@ -112,9 +119,7 @@ def align_classes(split: Split, classes: list[str]) -> Split:
             f"known are {', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}"
         )
     label = {i: classes.index(name) for i, name in enumerate(split.classes)}
-    return Split(
-        split.name, classes, [Sample(sample.path, label[sample.label]) for sample in split.samples], split.left_out
-    )
+    return replace(split, classes=classes, samples=[Sample(s.path, label[s.label]) for s in split.samples])
 
 
 def hold_out(split: Split, val_fraction: float, seed: int) -> tuple[Split, Split]:
@@ -129,4 +134,4 @@ def hold_out(split: Split, val_fraction: float, seed: int) -> tuple[Split, Split
         chosen |= {int(i) for i in rng.permutation(indices)[:count]}
     train = [sample for i, sample in enumerate(split.samples) if i not in chosen]
     val = [sample for i, sample in enumerate(split.samples) if i in chosen]
-    return Split("train", split.classes, train, split.left_out), Split("val", split.classes, val)
+    return replace(split, samples=train), replace(split, name="val", samples=val, left_out=0)

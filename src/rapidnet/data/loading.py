@@ -52,7 +52,8 @@ class ImageFolder(Dataset[tuple[Tensor, int] | BadSample]):
     """The images of one split through one transform; an unreadable one comes as a `BadSample`."""
 
     def __init__(self, split: Split, transform: ImageTransform, seed: int) -> None:
-        self.classes, self.samples, self.transform, self.seed = split.classes, split.samples, transform, seed
+        self.classes, self.samples, self.fetch = split.classes, split.samples, split.fetch
+        self.transform, self.seed = transform, seed
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -61,7 +62,7 @@ class ImageFolder(Dataset[tuple[Tensor, int] | BadSample]):
         epoch, index = key
         sample = self.samples[index]
         try:
-            image = load_image(sample.path)
+            image = load_image(self.fetch(sample))
         except BadImageError as error:
             return BadSample(sample.path, str(error))
         with seeded(self.seed, epoch, index):
