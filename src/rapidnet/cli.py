@@ -20,13 +20,14 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "train": (config.TrainConfig, "rapidnet.training.train:run_train"),
     "evaluate": (config.EvaluateConfig, "rapidnet.evaluation.evaluate:run_evaluate"),
     "predict": (config.PredictConfig, "rapidnet.evaluation.predict:run_predict"),
+    "teacher cache": (config.TeacherCacheConfig, "rapidnet.training.cache_teacher:run_teacher_cache"),
     "info": (config.InfoConfig, "rapidnet.benchmark.info:run_info"),
     "data audit": (config.AuditConfig, "rapidnet.data.audit:run_audit"),
     "data builtin": (config.BuiltinConfig, "rapidnet.data.builtin_folder:run_builtin"),
     "quickstart": (config.QuickstartConfig, "rapidnet.quickstart:run_quickstart"),
 }
 # Commands whose settings can also come from a YAML file.
-WITH_RECIPE = {"train"}
+WITH_RECIPE = {"train", "teacher cache"}
 
 USAGE_ERROR, INTERRUPTED = 2, 130
 # What the machine refuses and a user can mend, wherever it happens; all else keeps its traceback.

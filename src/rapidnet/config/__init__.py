@@ -9,18 +9,21 @@ from rapidnet.config.commands import (
     PredictConfig,
     QuickstartConfig,
 )
-from rapidnet.config.training import AugmentConfig, OptimizerConfig, TrainConfig
+from rapidnet.config.distillation import DistillationConfig
+from rapidnet.config.training import AugmentConfig, OptimizerConfig, TeacherCacheConfig, TrainConfig
 
 __all__ = [
     "AuditConfig",
     "AugmentConfig",
     "BadSamples",
     "BuiltinConfig",
+    "DistillationConfig",
     "EvaluateConfig",
     "InfoConfig",
     "OptimizerConfig",
     "PredictConfig",
     "QuickstartConfig",
+    "TeacherCacheConfig",
     "TrainConfig",
     "Weights",
 ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from rapidnet.config.choices import BadSamples, check
+from rapidnet.config.distillation import DistillationConfig
 
 
 @dataclass
@@ -128,6 +129,7 @@ class TrainConfig:
     """A JSON-lines file to append a row with the last epoch's accuracy to."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
     def __post_init__(self) -> None:
         check(self.epochs >= 1, f"epochs is {self.epochs}; it must be at least 1")
@@ -157,7 +159,28 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
         """The config that a run folder's config.yaml holds."""
-        nested: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["augment"].items()}
-        parts = {"optimizer": OptimizerConfig(**values["optimizer"]), "augment": AugmentConfig(**nested)}
+
+        def tuples(name: str) -> dict[str, Any]:
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in values.get(name, {}).items()}
+
+        parts = {
+            "optimizer": OptimizerConfig(**values["optimizer"]), "augment": AugmentConfig(**tuples("augment")),
+            "distillation": DistillationConfig(**tuples("distillation")),
+        }  # fmt: skip
         merged: dict[str, Any] = {**values, **parts}
         return cls(**merged)
+
+
+@dataclass
+class TeacherCacheConfig(TrainConfig):
+    """Ask a teacher once about every view a training run will see, and keep its answers in a folder."""
+
+    output: str = "runs/teacher"
+    """The folder to write; an interrupted one goes on."""
+    store: Literal["logits", "hard"] = "logits"
+    """Keep every class's logit, or only the class the teacher names (enough for hard distillation)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(bool(self.distillation.teacher), "nobody to ask; give --distillation.teacher")
+        check(not self.resume, "resume has no effect on a teacher cache; run the same command again to go on")

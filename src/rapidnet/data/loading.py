@@ -30,12 +30,16 @@ class BadSample:
 
 @dataclass
 class Batch:
-    """images uint8 [B, 3, H, W], targets int64 [B], the images that could not be read, and every key asked for."""
+    """images uint8 [B, 3, H, W], targets int64 [B], the images that could not be read, and every key asked for.
+
+    `good_keys` are those of `images`, in their order.
+    """
 
     images: Tensor
     targets: Tensor
     bad: list[BadSample]
     keys: list[Key]
+    good_keys: list[Key]
 
 
 class SizedDataset(Protocol):
@@ -57,6 +61,10 @@ class ImageFolder(Dataset[tuple[Tensor, int] | BadSample]):
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def names(self) -> list[str]:
+        """A name and label for every image, the same wherever the folder lies."""
+        return [f"{Path(sample.path).name} {sample.label}" for sample in self.samples]
 
     def __getitem__(self, key: Key) -> tuple[Tensor, int] | BadSample:
         epoch, index = key
@@ -99,7 +107,9 @@ def collate(items: list[tuple[Key, tuple[Tensor, int] | BadSample]]) -> Batch:
     good = [item for _, item in items if not isinstance(item, BadSample)]
     images = torch.stack([image for image, _ in good]) if good else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
     targets = torch.tensor([label for _, label in good], dtype=torch.int64)
-    return Batch(images, targets, [item for _, item in items if isinstance(item, BadSample)], [key for key, _ in items])
+    bad = [item for _, item in items if isinstance(item, BadSample)]
+    good_keys = [key for key, item in items if not isinstance(item, BadSample)]
+    return Batch(images, targets, bad, [key for key, _ in items], good_keys)
 
 
 class _Keyed(Dataset[tuple[Key, tuple[Tensor, int] | BadSample]]):

@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
@@ -24,7 +24,7 @@ from rapidnet.evaluation.classification import build_predict, measure
 from rapidnet.evaluation.metrics import ClassificationMeter
 from rapidnet.training.checkpoint import BEST, LAST, Progress, save_checkpoint
 from rapidnet.training.progress import MetricsLog, TrainDisplay
-from rapidnet.training.tasks import ClassificationTask
+from rapidnet.training.tasks import ClassificationTask, Output
 
 
 class Interrupted(Exception):  # noqa: N818  an event, not an error
@@ -137,20 +137,27 @@ def train_epoch(run: Run, display: TrainDisplay, stop: Callable[[], bool]) -> No
 def train_batch(run: Run, batch: Batch, position: int, group: int, group_end: bool) -> None:
     """Forward and backward of one batch of an accumulation of `group` batches, and the update at its end."""
     config, progress, fabric = run.config, run.progress, run.fabric
-    # Mixing, erasing, dropout and stochastic depth follow from the position alone, so a resumed run repeats them.
-    seed_all(config.seed, 1, progress.epoch, position)
+    seed_batch(config.seed, progress.epoch, position)
     images, targets = fabric.to_device(batch.images), fabric.to_device(batch.targets)
     images, targets = run.task.prepare(images, targets)
     if config.channels_last:
         images = images.to(memory_format=torch.channels_last)
-    logits: Tensor = run.model(images)
-    loss = run.task.loss(logits, targets)
+    guide = run.task.guide
+    with fabric.autocast():
+        teacher = guide(images, batch.good_keys) if guide is not None else None
+    output: Output = run.model(images)
+    loss = run.task.loss(output, targets, teacher)
     fabric.backward(loss / group)
     progress.loss_sum += loss.item() * len(images)
-    progress.correct += run.task.count_correct(logits.detach(), targets)
+    progress.correct += run.task.count_correct(output, targets)
     progress.seen += len(images)
     if group_end:
         update(run)
+
+
+def seed_batch(seed: int, epoch: int, position: int) -> None:
+    """Mixing, erasing, dropout and stochastic depth follow from the position alone, so a resumed run repeats them."""
+    seed_all(seed, 1, epoch, position)
 
 
 def update(run: Run) -> None:

@@ -1,20 +1,37 @@
 """What does a network learn from a batch? The loss of each task."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from timm.data import Mixup
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
-from rapidnet.config import AugmentConfig
+from rapidnet.config import AugmentConfig, DistillationConfig
+from rapidnet.data.loading import Key
 from rapidnet.data.transforms import Preprocessing
+
+Output = Tensor | tuple[Tensor, Tensor]
+"""Logits [B, num_classes], or those of the two heads of a network that learns from a teacher."""
 
 
 class ClassificationTask:
-    """Cross-entropy with label smoothing, mixup, CutMix and random erasing, as the recipe asks."""
+    """Cross-entropy with label smoothing, mixup, CutMix, random erasing and distillation, as the recipe asks.
 
-    def __init__(self, num_classes: int, augment: AugmentConfig, preprocessing: Preprocessing) -> None:
+    `guide` maps the network's input and the keys of its images to the teacher's logits [B, num_classes].
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        augment: AugmentConfig,
+        preprocessing: Preprocessing,
+        distillation: DistillationConfig | None = None,
+        guide: Callable[[Tensor, list[Key]], Tensor] | None = None,
+    ) -> None:
         self.augment, self.preprocessing = augment, preprocessing
+        self.distillation, self.guide = distillation or DistillationConfig(), guide
         self.erase = (
             RandomErasing(augment.random_erasing, mode="pixel", device="cpu") if augment.random_erasing else None
         )
@@ -43,13 +60,30 @@ class ClassificationTask:
             images, targets = self.mix(images, targets)
         return images, targets
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of logits [B, num_classes] in nats."""
+    def loss(self, output: Output, targets: Tensor, teacher: Tensor | None = None) -> Tensor:
+        """Mean loss in nats of logits [B, num_classes]: labels, and the teacher's logits if there are any.
+
+        With two heads the first learns the labels, the second the teacher (Touvron et al. 2021, sec. 4).
+        """
+        logits, logits_dist = output if isinstance(output, tuple) else (output, output)
         smoothing = 0.0 if targets.is_floating_point() else self.augment.label_smoothing
-        return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        if teacher is None:
+            return loss
+        alpha = self.distillation.alpha
+        return (1 - alpha) * loss + alpha * self.distillation_loss(logits_dist, teacher)
+
+    def distillation_loss(self, logits: Tensor, teacher: Tensor) -> Tensor:
+        """Hard: cross-entropy with the class the teacher names; soft: T^2 KL(teacher || student) at temperature T."""
+        if self.distillation.type == "hard":
+            return F.cross_entropy(logits, teacher.argmax(1))
+        t = self.distillation.temperature
+        student, wanted = F.log_softmax(logits / t, 1), F.log_softmax(teacher / t, 1)
+        return F.kl_div(student, wanted, reduction="batchmean", log_target=True) * t**2
 
     @staticmethod
-    def count_correct(logits: Tensor, targets: Tensor) -> int:
+    def count_correct(output: Output, targets: Tensor) -> int:
         """How many images the network names right; for a mixed image, the larger part counts."""
+        logits = output[0] if isinstance(output, tuple) else output
         labels = targets.argmax(1) if targets.is_floating_point() else targets
         return int(torch.sum(logits.argmax(1) == labels))

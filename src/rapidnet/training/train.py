@@ -38,6 +38,8 @@ from rapidnet.training.loop import (
 from rapidnet.training.optim import build_optimizer, build_scheduler
 from rapidnet.training.progress import MetricsLog, TrainDisplay
 from rapidnet.training.tasks import ClassificationTask
+from rapidnet.training.teacher import Guide, build_teacher
+from rapidnet.training.teacher_cache import CachedGuide, describe_view, is_cache
 
 
 def run_train(config: TrainConfig, console: Console | None = None) -> int:
@@ -119,14 +121,12 @@ def prepare_folder(config: TrainConfig, resumed: bool) -> Path:
 
 def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: Checkpoint | None) -> Run:
     """Build every part of a run and, if resuming, put back what the checkpoint holds."""
-    # Fabric announces its precision by itself; describe_run says it in place.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     seed_all(config.seed)
     preprocessing = Preprocessing.from_model(build_network(config, 2), config.image_size, config.crop_pct)
     train_set, val_set = build_datasets(config, preprocessing)
     classes = train_set.classes
 
-    fabric = Fabric(accelerator="auto", devices=1, precision=choose_precision(config.precision))
+    fabric = build_fabric(config)
     network = start_network(config, len(classes), console, from_init=checkpoint is None).to(fabric.device)
     ema = ModelEmaV3(network, config.ema_decay, use_warmup=config.ema_warmup) if config.ema_decay else None
     optimizer = build_optimizer(network, config.optimizer)
@@ -142,12 +142,13 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
         scheduler.step_update(progress.updates - 1)
     model, optimizer = fabric.setup(network, optimizer)
 
+    guide = build_guide(config, train_set, preprocessing, fabric.device)
     workers = choose_workers(config.workers)
     sampler = EpochSampler(len(train_set), config.seed)
     val_sampler = EpochSampler(len(val_set), config.seed, shuffle=False)
     return Run(
         config, folder, fabric, network, model, ema, optimizer, scheduler,
-        task=ClassificationTask(len(classes), config.augment, preprocessing),
+        task=ClassificationTask(len(classes), config.augment, preprocessing, config.distillation, guide),
         preprocessing=preprocessing,
         train_loader=build_loader(train_set, sampler, config.batch_size, workers, train=True),
         train_sampler=sampler,
@@ -167,6 +168,30 @@ def build_run(config: TrainConfig, folder: Path, console: Console, checkpoint: C
     )  # fmt: skip
 
 
+def build_fabric(config: TrainConfig) -> Fabric:
+    """The device and the precision to compute in."""
+    # Fabric announces its precision by itself; describe_run says it in place.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    return Fabric(accelerator="auto", devices=1, precision=choose_precision(config.precision))
+
+
+def build_guide(
+    config: TrainConfig, dataset: SizedDataset, preprocessing: Preprocessing, device: torch.device
+) -> Guide | CachedGuide | None:
+    """Whoever teaches, live or from a cache."""
+    if not config.distillation.teacher:
+        return None
+    if is_cache(config.distillation.teacher):
+        return CachedGuide(config.distillation, config.epochs, describe_view(config, dataset, preprocessing))
+    return Guide(build_teacher(config.distillation, device), dataset.classes, preprocessing)
+
+
+def enable_distillation(network: nn.Module) -> None:
+    """Let a network with a second head train it on the teacher; any other learns from both in its one head."""
+    if getattr(network, "head_dist", None) is not None and hasattr(network, "set_distilled_training"):
+        network.set_distilled_training(True)  # type: ignore[operator]
+
+
 def build_network(config: TrainConfig, num_classes: int) -> nn.Module:
     """The configured network, randomly initialised, for so many classes."""
     options: dict[str, Any] = {**config.model_options, "num_classes": num_classes}
@@ -177,6 +202,8 @@ def start_network(config: TrainConfig, num_classes: int, console: Console, from_
     """The network as training starts: seeded, or from --init with a fresh head where the classes differ."""
     seed_all(config.seed)
     network = build_network(config, num_classes)
+    if config.distillation.teacher:
+        enable_distillation(network)
     if config.init and from_init:
         replaced = load_weights(network, read_checkpoint(resolve_checkpoint(config.init)))
         note = f"; {', '.join(replaced)} starts fresh with {num_classes} classes" if replaced else ""
