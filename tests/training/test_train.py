@@ -20,12 +20,13 @@ from torch import Tensor
 
 from conftest import TINY, tiny_config, write_images
 from rapidnet.config import AugmentConfig, OptimizerConfig, TrainConfig
-from rapidnet.data.loading import Batch
+from rapidnet.data.loading import Batch, EpochSampler
 from rapidnet.environment import read_rows
 from rapidnet.errors import UserError
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.training import checkpoint as checkpoint_module
 from rapidnet.training import loop
+from rapidnet.training.run import Run
 from rapidnet.training.train import run_train
 
 QUIET = Console(quiet=True)
@@ -50,6 +51,7 @@ def test_a_run_leaves_everything(finished_run: Path) -> None:
         "tensorboard",
         "last.safetensors",
         "best.safetensors",
+        "previous.safetensors",
     }
     assert expected | {"curves.png", "confusion.png", "hub"} == names
     rows = read_rows(finished_run / "metrics.jsonl")
@@ -126,9 +128,9 @@ def test_a_crash_between_the_files_of_an_epoch_loses_nothing(
 ) -> None:
     """Killed after the second epoch's best checkpoint or after its row, before its last checkpoint."""
     run_train(tiny_config(photos, tmp_path / "whole", epochs=3), QUIET)
-    original, calls = loop.Run.save, 0
+    original, calls = Run.save, 0
 
-    def save(run: loop.Run, name: str, with_optimizer: bool = True) -> None:
+    def save(run: Run, name: str, with_optimizer: bool = True) -> None:
         nonlocal calls
         calls += name == "last.safetensors"
         if calls == fails_at:
@@ -136,7 +138,7 @@ def test_a_crash_between_the_files_of_an_epoch_loses_nothing(
         original(run, name, with_optimizer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Run, "save", save)
+        patch.setattr(Run, "save", save)
         with pytest.raises(RuntimeError, match="killed"):
             run_train(tiny_config(photos, tmp_path / "cut", epochs=3), QUIET)
     assert run_train(TrainConfig(resume=str(tmp_path / "cut")), QUIET) == 0
@@ -153,13 +155,13 @@ def test_resume_would_notice_a_forgotten_position(
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
         run_train(tiny_config(photos, tmp_path / "cut"), QUIET)
-    original = loop.EpochSampler.__iter__
+    original = EpochSampler.__iter__
 
-    def from_the_start(self: loop.EpochSampler) -> Iterator[tuple[int, int]]:
+    def from_the_start(self: EpochSampler) -> Iterator[tuple[int, int]]:
         length, self.start = len(self), 0
         return islice(original(self), length)
 
-    monkeypatch.setattr(loop.EpochSampler, "__iter__", from_the_start)
+    monkeypatch.setattr(EpochSampler, "__iter__", from_the_start)
     run_train(TrainConfig(resume=str(tmp_path / "cut")), QUIET)
     assert not same(tmp_path / "whole", tmp_path / "cut")
 
@@ -269,12 +271,12 @@ def test_builtin_scenes_are_fresh_in_every_epoch(tmp_path: Path, monkeypatch: py
     seen: Counter = Counter()
     original = loop.train_batch
 
-    def train_batch(run: loop.Run, batch: Batch, *args: object) -> None:
+    def train_batch(run: Run, batch: Batch, *args: object) -> None:
         seen.update(image.numpy().tobytes() for image in batch.images)
         original(run, batch, *args)
 
     monkeypatch.setattr(loop, "train_batch", train_batch)
-    monkeypatch.setattr("rapidnet.training.train.BUILTIN_VAL_LENGTH", 20)
+    monkeypatch.setattr("rapidnet.training.build.BUILTIN_VAL_LENGTH", 20)
     assert run_train(tiny_config("builtin", tmp_path / "run", train_length=16), QUIET) == 0
     assert len(seen) == 32
     assert max(seen.values()) == 1

@@ -15,6 +15,10 @@ class OptimizerConfig:
     """Any optimizer of timm, such as adamw, muon, lamb or sgd."""
     lr: float = 2e-3
     """Peak learning rate for one optimizer step."""
+    lr_batch: int = 0
+    """Images per optimizer step that lr is meant for; other numbers scale it linearly. 0 takes lr as it is."""
+    layer_decay: float = 0.0
+    """Factor by which the learning rate falls with each layer away from the head, for fine-tuning; 0 turns it off."""
     weight_decay: float = 0.05
     """Decoupled weight decay; biases, BatchNorm and layer scales are exempt."""
     warmup_epochs: float | None = None
@@ -34,6 +38,8 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         check(self.lr > 0, f"optimizer.lr is {self.lr}; it must be above 0")
+        check(self.lr_batch >= 0, f"optimizer.lr_batch is {self.lr_batch}; it must not be negative")
+        check(0 <= self.layer_decay <= 1, f"optimizer.layer_decay is {self.layer_decay}; it must lie in (0, 1]")
         check(self.weight_decay >= 0, f"optimizer.weight_decay is {self.weight_decay}; it must not be negative")
         check(
             (self.warmup_epochs or 0) >= 0, f"optimizer.warmup_epochs is {self.warmup_epochs}; it must not be negative"
@@ -90,7 +96,7 @@ class TrainConfig:
     output: str = "runs/train"
     """The run folder to write; must be new or empty."""
     batch_size: int = 64
-    """Images in one forward pass."""
+    """Images in one forward pass, over all processes together."""
     accumulate: int = 1
     """Forward passes summed into one optimizer step."""
     val_fraction: float = 0.1
@@ -105,6 +111,20 @@ class TrainConfig:
     """A checkpoint or run folder to start from; a head of another size is replaced and said so."""
     resume: str = ""
     """A run folder to continue exactly where it stopped; every other option comes from that run."""
+    restart: bool = False
+    """Continue the run in --output if it was begun with the same options, else begin it: for jobs that are requeued."""
+    save_steps: int = 0
+    """Write last.safetensors after every so many optimizer steps, besides every epoch; 0 never."""
+    save_minutes: float = 15.0
+    """Write last.safetensors whenever so many minutes have passed; 0 never."""
+    freeze: list[str] = field(default_factory=list)
+    """Parts of the network to keep as they are, such as [stem, stages.0, stages.1]."""
+    sync_bn: bool = True
+    """Take BatchNorm's statistics over the batches of all processes."""
+    steps: int = 0
+    """A preview: stop after so many optimizer steps, evaluate and finish; 0 trains all epochs."""
+    limit_data: int = 0
+    """A preview: use at most so many training and validation images, some of each class; 0 uses all."""
     ema_decay: float = 0.9998
     """Decay of the averaged weights per optimizer step; 0 turns averaging off."""
     ema_warmup: bool = True
@@ -117,7 +137,7 @@ class TrainConfig:
     """Seeds the split, the order, the augmentation and the initial weights."""
     workers: int = -1
     """Processes that read images; 0 reads in the training process, -1 takes 0 on a CPU and up to 8 beside a GPU."""
-    precision: Literal["auto", "bf16-mixed", "16-mixed", "32-true"] = "auto"
+    precision: Literal["auto", "bf16-mixed", "16-mixed", "32-true", "64-true"] = "auto"
     """Number format of the forward pass; auto takes bf16 where the machine has it."""
     channels_last: bool = True
     """Lay tensors out as NHWC, faster for convolutions on most machines."""
@@ -137,6 +157,9 @@ class TrainConfig:
         check(self.batch_size >= 2, f"batch_size is {self.batch_size}; BatchNorm needs at least 2")
         check(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}; it must be at least 1")
         check(self.accumulate >= 1, f"accumulate is {self.accumulate}; it must be at least 1")
+        for name in ("save_steps", "save_minutes", "steps", "limit_data"):
+            check(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must not be negative")
+        check(not (self.resume and self.restart), "give --resume RUN or --restart with --output RUN, not both")
         check(0 < self.val_fraction < 1, f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
         check(0 <= self.crop_pct <= 1, f"crop_pct is {self.crop_pct}; it must lie between 0 and 1")
         check(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}; it must lie in [0, 1)")

@@ -135,3 +135,15 @@ def hold_out(split: Split, val_fraction: float, seed: int) -> tuple[Split, Split
     train = [sample for i, sample in enumerate(split.samples) if i not in chosen]
     val = [sample for i, sample in enumerate(split.samples) if i in chosen]
     return replace(split, samples=train), replace(split, name="val", samples=val, left_out=0)
+
+
+def limit_split(split: Split, images: int, seed: int) -> Split:
+    """At most so many images, a seeded choice of each class in proportion, one of each class at least."""
+    if len(split.samples) <= images:
+        return split
+    kept: list[int] = []
+    for label in range(len(split.classes)):
+        indices = [i for i, sample in enumerate(split.samples) if sample.label == label]
+        count = max(1, images * len(indices) // len(split.samples)) if indices else 0
+        kept += [int(i) for i in np.random.default_rng([seed, label]).permutation(indices)[:count]]
+    return replace(split, samples=[split.samples[i] for i in sorted(kept)])

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rapidnet.config import BadSamples
+from rapidnet.data.batches import BatchShares
 from rapidnet.data.decode import BadImageError, load_image
 from rapidnet.data.folder import Split
 from rapidnet.data.transforms import ImageTransform, seed_all, seeded
@@ -123,17 +124,20 @@ class _Keyed(Dataset[tuple[Key, tuple[Tensor, int] | BadSample]]):
 
 
 def build_loader(
-    dataset: SizedDataset, sampler: EpochSampler, batch_size: int, workers: int, train: bool
-) -> DataLoader:
-    """A loader of `Batch`es; in training an incomplete last batch is left out unless it is the only one."""
+    dataset: SizedDataset, sampler: EpochSampler, batch_size: int, workers: int, train: bool,
+    rank: int = 0, world: int = 1,
+) -> DataLoader:  # fmt: skip
+    """A loader of this process's share of each batch.
+
+    In training an incomplete last batch is left out unless it is the only one; in evaluation every image comes once.
+    """
     return DataLoader(
         _Keyed(dataset),
-        batch_size=batch_size,
-        sampler=sampler,
+        batch_sampler=BatchShares(sampler, batch_size, train and sampler.length >= batch_size, rank, world),
         num_workers=workers,
         collate_fn=collate,
-        drop_last=train and sampler.length >= batch_size,
         worker_init_fn=_start_worker,
+        persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
 
@@ -148,12 +152,16 @@ class BadSampleLog:
 
     Args:
         policy: 'error' stops at the first one, 'skip' goes on, 'quarantine' goes on and lists them.
-        quarantine: the file that lists each unreadable image once.
+        quarantine: the file that lists each unreadable image once; None leaves it to another process.
     """
 
-    def __init__(self, policy: BadSamples, quarantine: Path) -> None:
+    def __init__(self, policy: BadSamples, quarantine: Path | None) -> None:
         self.policy, self.quarantine = policy, quarantine
         self.paths: dict[str, str] = {}
+
+    def merge(self, paths: dict[str, str]) -> None:
+        """Take over what another log counted: that of an earlier part of the run, or of another process."""
+        self.record([BadSample(path, message) for path, message in paths.items()])
 
     def record(self, bad: list[BadSample]) -> None:
         """Raises UserError with the first image's name under 'error'."""
@@ -162,5 +170,5 @@ class BadSampleLog:
                 raise UserError(sample.message)
             if sample.path not in self.paths:
                 self.paths[sample.path] = sample.message
-                if self.policy == "quarantine":
+                if self.policy == "quarantine" and self.quarantine is not None:
                     write_text_atomically(self.quarantine, "".join(f"{path}\n" for path in self.paths))

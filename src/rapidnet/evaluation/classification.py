@@ -21,10 +21,10 @@ def build_predict(
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Predict:
     """Probabilities of a network in eval mode, on the device its weights are on; float32 unless `autocast` differs."""
-    device = next(model.parameters()).device
+    weight = next(model.parameters())
 
     def predict(images: Tensor) -> Tensor:
-        inputs = preprocessing.normalize(images.to(device))
+        inputs = preprocessing.normalize(images.to(weight.device)).to(weight.dtype)
         if channels_last:
             inputs = inputs.to(memory_format=torch.channels_last)
         with torch.inference_mode(), autocast():

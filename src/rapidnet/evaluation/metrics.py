@@ -62,6 +62,10 @@ class ClassificationMeter:
         nll = -np.log(np.maximum(own[:, 0], TINY))
         self._columns.append((targets.astype(np.int64), predicted, in_top5, probabilities[rows, predicted], nll))
 
+    def merge(self, other: "ClassificationMeter") -> None:
+        """Add what another meter over the same classes collected from other images."""
+        self._columns += other._columns
+
     def compute(self) -> dict[str, Any]:
         """What is known so far, in values that JSON can hold; shares in percent, undefined ones None.
 

@@ -1,5 +1,6 @@
 """How is a network built from a name, or read back from a checkpoint with its classes and preprocessing?"""
 
+import hashlib
 import json
 import pickle
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from rapidnet.models.checkpoint_keys import CheckpointMismatchError, classifier_
 
 METADATA_KEY = "rapidnet"
 """Where a training checkpoint keeps its JSON: model, model_options, classes, preprocessing, progress."""
+CHECKSUM_KEY = "sha256"
+"""Where that JSON keeps the checksum of everything else in the file."""
 
 
 @dataclass
@@ -74,7 +77,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
-                return Checkpoint(path, {key: file.get_tensor(key) for key in file.keys()}, metadata)  # noqa: SIM118
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            if CHECKSUM_KEY in metadata and compute_checksum(tensors, metadata) != metadata[CHECKSUM_KEY]:
+                raise UserError(f"checkpoint {path} is damaged: its checksum does not match; use another file")
+            return Checkpoint(path, tensors, metadata)
         loaded = _torch_load(str(path), map_location="cpu", weights_only=True)
     except RuntimeError as error:
         if "weights_only" in str(error):
@@ -92,6 +98,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(loaded, dict):
         raise UserError(f"checkpoint {path} holds a {type(loaded).__name__}, not a dictionary of weights")
     return Checkpoint(path, loaded)
+
+
+def compute_checksum(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> str:
+    """SHA-256, in hexadecimal, over the metadata but its checksum, and every tensor's name, type, shape and bytes."""
+    rest = {key: value for key, value in metadata.items() if key != CHECKSUM_KEY}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
+    for key in sorted(tensors):
+        tensor = tensors[key].contiguous()
+        digest.update(f"{key} {tensor.dtype} {list(tensor.shape)}".encode())
+        if tensor.numel():
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint, use_ema: bool = True) -> list[str]:

@@ -13,11 +13,11 @@ from rapidnet.data.loading import BadSampleLog, EpochSampler, build_loader
 from rapidnet.data.transforms import Preprocessing, seed_all
 from rapidnet.environment import describe_environment, write_text_atomically
 from rapidnet.errors import UserError
-from rapidnet.training.loop import seed_batch
+from rapidnet.training.build import build_datasets, build_fabric, build_network, choose_workers
+from rapidnet.training.loop import prepare_batch
 from rapidnet.training.tasks import ClassificationTask
 from rapidnet.training.teacher import Guide, build_teacher
 from rapidnet.training.teacher_cache import FORMAT, INDEX, describe_view, empty_rows, epoch_file, is_cache
-from rapidnet.training.train import build_datasets, build_fabric, build_network, choose_workers
 
 
 def run_teacher_cache(config: TeacherCacheConfig) -> int:
@@ -33,7 +33,7 @@ def run_teacher_cache(config: TeacherCacheConfig) -> int:
     view = describe_view(config, dataset, student)
     prepare_cache(folder, config, view)
     guide = Guide(build_teacher(config.distillation, fabric.device), dataset.classes, student)
-    task = ClassificationTask(len(dataset.classes), config.augment, student)
+    task = ClassificationTask(len(dataset.classes), config.augment, student, seed=config.seed)
     sampler = EpochSampler(len(dataset), config.seed)
     loader = build_loader(dataset, sampler, config.batch_size, choose_workers(config.workers), train=True)
     bad_samples = BadSampleLog(config.bad_samples, folder / "quarantine.txt")
@@ -48,8 +48,9 @@ def run_teacher_cache(config: TeacherCacheConfig) -> int:
             for position, batch in enumerate(loader):
                 bad_samples.record(batch.bad)
                 if len(batch.targets) >= 2:
-                    seed_batch(config.seed, epoch, position)
-                    images, _ = task.prepare(fabric.to_device(batch.images), fabric.to_device(batch.targets))
+                    images, targets = fabric.to_device(batch.images), fabric.to_device(batch.targets)
+                    seed = (config.seed, 1, epoch, position)
+                    images, _ = prepare_batch(task, images, targets, batch.good_keys, seed)
                     with fabric.autocast():
                         logits = guide(images).cpu()
                     answers = logits.argmax(1) if config.store == "hard" else logits

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rapidnet.errors import UserError
-from rapidnet.models.factory import METADATA_KEY, Checkpoint
+from rapidnet.models.factory import CHECKSUM_KEY, METADATA_KEY, Checkpoint, compute_checksum, read_checkpoint
 
-LAST, BEST = "last.safetensors", "best.safetensors"
+LAST, BEST, PREVIOUS = "last.safetensors", "best.safetensors", "previous.safetensors"
 
 
 @dataclass
@@ -42,8 +42,11 @@ def save_checkpoint(
     optimizer: Optimizer | None,
     progress: Progress,
     metadata: dict[str, Any],
+    keep_previous: bool = False,
 ) -> None:
     """Write weights, averaged weights, optimizer and progress; the name appears only when the file is complete.
+
+    The metadata hold a checksum of it all. With `keep_previous` the file of that name becomes previous.safetensors.
 
     Raises:
         UserError: the disk is full or refuses; an earlier checkpoint of that name is intact.
@@ -56,13 +59,21 @@ def save_checkpoint(
         state, metadata["optimizer"] = flatten_optimizer(optimizer)
         tensors |= state
     tensors = {key: value.detach().to("cpu").contiguous() for key, value in tensors.items()}
+    # As it will be read: JSON has no tuples and no integer keys.
+    metadata = json.loads(json.dumps(metadata))
+    metadata[CHECKSUM_KEY] = compute_checksum(tensors, metadata)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        for left_behind in path.parent.glob(f".{path.name}.*.tmp"):
+            left_behind.unlink()
         save_file(tensors, temporary, {METADATA_KEY: json.dumps(metadata)})
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         # safetensors keeps its files to their owner; a checkpoint is shared like any other file.
         temporary.chmod(0o666 & ~_umask())
+        if keep_previous and path.exists():
+            # Between the two renames the previous one stands in: see read_latest.
+            os.replace(path, path.with_name(PREVIOUS))
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
@@ -71,6 +82,28 @@ def save_checkpoint(
             f"checkpoint {path} could not be written ({error}); free some space and go on with --resume {path.parent}, "
             "the previous checkpoint is intact"
         ) from error
+
+
+def read_latest(folder: Path) -> tuple[Checkpoint, str]:
+    """The newest checkpoint of a run that is whole, and a note if that is not the last one written.
+
+    Raises:
+        UserError: neither the last nor the previous checkpoint can be read.
+    """
+    problem: UserError | None = None
+    for name in (LAST, PREVIOUS):
+        if not (folder / name).is_file():
+            continue
+        try:
+            checkpoint = read_checkpoint(folder / name)
+        except UserError as error:
+            problem = problem or error
+            continue
+        if not problem and name == LAST:
+            return checkpoint, ""
+        why = f"{problem}; " if problem else f"{LAST} is missing; "
+        return checkpoint, f"{why}going on from {folder / name}"
+    raise problem or UserError(f"{folder} holds no checkpoint ({LAST}); start it again in another folder")
 
 
 def flatten_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

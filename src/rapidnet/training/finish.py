@@ -12,15 +12,21 @@ from rapidnet.environment import append_row, read_rows
 from rapidnet.evaluation.pictures import draw_confusion, draw_curves, save_figure
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.training.checkpoint import BEST, LAST
-from rapidnet.training.loop import Run, evaluate_network
+from rapidnet.training.loop import evaluate_network
+from rapidnet.training.run import Run
 
 
 def finish(run: Run, console: Console) -> None:
     """Curves, the confusion matrix of the best weights, and a copy that timm and the hub open."""
-    save_figure(draw_curves(read_rows(run.folder / "metrics.jsonl")), run.folder / "curves.png")
+    # The other processes read what the first one wrote.
+    run.ranks.wait()
     trained = load_trained(run.folder)
     trained.model.to(run.fabric.device)
     result = evaluate_network(run, trained.model).compute()
+    row = describe_result(run) if run.config.results else {}
+    if not run.ranks.is_first:
+        return
+    save_figure(draw_curves(read_rows(run.folder / "metrics.jsonl")), run.folder / "curves.png")
     save_figure(draw_confusion(result["confusion"], run.classes), run.folder / "confusion.png")
     save_hub_copy(trained.model, run)
     if run.bad_samples.paths:
@@ -30,8 +36,8 @@ def finish(run: Run, console: Console) -> None:
         f"best epoch {run.progress.best_epoch}: top-1 [bold]{result['top1']:.2f}%[/bold] "
         f"(95% interval {low:.2f} to {high:.2f}) on {result['images']} images; {run.folder / BEST}"
     )
-    if run.config.results:
-        append_row(run.config.results, describe_result(run))
+    if row:
+        append_row(run.config.results, row)
 
 
 def describe_result(run: Run) -> dict[str, Any]:

@@ -2,93 +2,40 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from timm.scheduler.scheduler import Scheduler
-from timm.utils import ModelEmaV3
-from torch import nn
-from torch.optim import Optimizer
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 
-from rapidnet.config import TrainConfig
-from rapidnet.data.loading import BadSampleLog, Batch, EpochSampler
-from rapidnet.data.transforms import Preprocessing, seed_all
+from rapidnet.data.batches import share_rows
+from rapidnet.data.loading import Batch, Key
+from rapidnet.data.transforms import seed_all
 from rapidnet.evaluation.classification import build_predict, measure
 from rapidnet.evaluation.metrics import ClassificationMeter
-from rapidnet.training.checkpoint import BEST, LAST, Progress, save_checkpoint
-from rapidnet.training.progress import MetricsLog, TrainDisplay
+from rapidnet.training.checkpoint import BEST, LAST
+from rapidnet.training.distributed import zero_loss
+from rapidnet.training.progress import TrainDisplay
+from rapidnet.training.run import Run
+from rapidnet.training.signals import Interrupted, Requests
 from rapidnet.training.tasks import ClassificationTask, Output
 
 
-class Interrupted(Exception):  # noqa: N818  an event, not an error
-    """Training was asked to stop (Ctrl-C); the last checkpoint continues exactly there."""
-
-
-@dataclass
-class Run:
-    """Everything one training run consists of; `network` is the bare module, `model` the one Fabric wrapped."""
-
-    config: TrainConfig
-    folder: Path
-    fabric: Fabric
-    network: nn.Module
-    model: nn.Module
-    ema: ModelEmaV3 | None
-    optimizer: Optimizer
-    scheduler: Scheduler
-    task: ClassificationTask
-    preprocessing: Preprocessing
-    train_loader: DataLoader[Batch]
-    train_sampler: EpochSampler
-    val_loader: DataLoader[Batch]
-    classes: list[str]
-    bad_samples: BadSampleLog
-    progress: Progress
-    metadata: dict[str, Any]
-    log: MetricsLog
-
-    @property
-    def updates_per_epoch(self) -> int:
-        return count_updates(self.train_sampler.length, self.config)
-
-    def save(self, name: str, with_optimizer: bool = True) -> None:
-        ema = self.ema.module if self.ema is not None else None
-        optimizer = self.optimizer if with_optimizer else None
-        save_checkpoint(self.folder / name, self.network, ema, optimizer, self.progress, self.metadata)
-
-
-def count_batches(length: int, config: TrainConfig) -> int:
-    """Batches in one epoch of `length` samples; an incomplete last one is left out unless it is the only one."""
-    return max(1, length // config.batch_size)
-
-
-def count_updates(length: int, config: TrainConfig) -> int:
-    """Optimizer updates in one epoch; what is left over at its end makes a smaller last accumulation."""
-    return -(-count_batches(length, config) // config.accumulate)
-
-
-def fit(run: Run, display: TrainDisplay, stop: Callable[[], bool]) -> None:
+def fit(run: Run, display: TrainDisplay, requests: Requests) -> None:
     """Train until the last epoch, or until `patience` epochs brought nothing better.
 
     Raises:
-        Interrupted: `stop()` became true; last.safetensors holds the exact state.
+        Interrupted: a signal asked to stop; last.safetensors holds the exact state.
         UserError: an unreadable image under the policy 'error', a full disk.
     """
     config, progress = run.config, run.progress
-    while progress.epoch < config.epochs and not progress.done:
-        train_epoch(run, display, stop)
+    while (progress.updates < run.last_update and not progress.done) or progress.samples:
+        train_epoch(run, display, requests)
         row = summarize_epoch(run)
-        last = progress.epoch + 1 == config.epochs
+        last = progress.updates >= run.last_update
         is_best = False
         if last or (progress.epoch + 1) % config.evaluate_every == 0:
-            row |= evaluate_epoch(run, display)
+            row |= evaluate_epoch(run, display, requests)
             ema_top1 = row.get("ema_top1", -1.0)
             progress.better_weights = "ema" if ema_top1 >= row["val_top1"] else "raw"
             top1 = max(row["val_top1"], ema_top1)
@@ -98,66 +45,101 @@ def fit(run: Run, display: TrainDisplay, stop: Callable[[], bool]) -> None:
         progress.epoch += 1
         progress.samples = progress.correct = progress.seen = 0
         progress.loss_sum = progress.seconds = 0.0
-        progress.done = bool(config.patience) and progress.epoch - progress.best_epoch >= config.patience
+        progress.done = last or (bool(config.patience) and progress.epoch - progress.best_epoch >= config.patience)
         # The last checkpoint comes last: whatever a crash leaves before it is made again by resuming.
         if is_best:
             run.save(BEST, with_optimizer=False)
-        run.log.write(row)
+        if run.log is not None:
+            run.log.write(row)
         run.save(LAST)
         display.finish_epoch(row, is_best)
 
 
-def train_epoch(run: Run, display: TrainDisplay, stop: Callable[[], bool]) -> None:
+def train_epoch(run: Run, display: TrainDisplay, requests: Requests) -> None:
     """One pass over the training images, from where `progress` says."""
     config, progress = run.config, run.progress
     run.model.train()
+    for module in run.frozen:
+        module.eval()
     run.train_sampler.set_epoch(progress.epoch, progress.samples)
-    batches = count_batches(run.train_sampler.length, config)
-    first = progress.samples // config.batch_size
+    batches, size = run.batches_per_epoch, min(config.batch_size, run.train_sampler.length)
+    first = progress.samples // size
     run.optimizer.zero_grad()
-    started = time.perf_counter()
+    started = saved = time.perf_counter()
     for position, batch in enumerate(run.train_loader, start=first):
+        if progress.updates >= run.last_update:
+            return
         run.bad_samples.record(batch.bad)
         group_end = (position + 1) % config.accumulate == 0 or position + 1 == batches
         group = min(config.accumulate, batches - position // config.accumulate * config.accumulate)
-        if len(batch.targets) >= 2:
-            train_batch(run, batch, position, group, group_end)
+        (images,) = run.ranks.sum(len(batch.targets))
+        if images >= 2:
+            train_batch(run, batch, position, group, group_end, int(images))
         elif group_end:
             update(run)
-        progress.samples += len(batch.keys)
+        progress.samples += size
         now = time.perf_counter()
         progress.seconds, started = progress.seconds + now - started, now
         seen = max(progress.seen, 1)
         display.step(progress.epoch, progress.loss_sum / seen, 100 * progress.correct / seen, seen / progress.seconds)
-        if group_end and stop():
-            run.save(LAST)
-            raise Interrupted
+        # An accumulation is finished first, so no checkpoint holds half-summed gradients.
+        if group_end and answer(run, requests, now - saved):
+            saved = now
 
 
-def train_batch(run: Run, batch: Batch, position: int, group: int, group_end: bool) -> None:
+def answer(run: Run, requests: Requests, since_save: float) -> bool:
+    """Save if a signal, the number of updates or the minutes since the last save ask for it; stop if asked to."""
+    config = run.config
+    by_steps = bool(config.save_steps) and run.progress.updates % config.save_steps == 0
+    by_time = bool(config.save_minutes) and since_save >= 60 * config.save_minutes
+    stop, save = run.ranks.sum(requests.stop, by_steps or by_time or requests.save)
+    requests.save = False
+    if stop or save:
+        run.save(LAST)
+    if stop:
+        raise Interrupted(requests.stop or signal.SIGTERM)
+    return bool(save)
+
+
+def train_batch(run: Run, batch: Batch, position: int, group: int, group_end: bool, images_in_batch: int) -> None:
     """Forward and backward of one batch of an accumulation of `group` batches, and the update at its end."""
-    config, progress, fabric = run.config, run.progress, run.fabric
-    seed_batch(config.seed, progress.epoch, position)
+    config, progress, fabric, task = run.config, run.progress, run.fabric, run.task
     images, targets = fabric.to_device(batch.images), fabric.to_device(batch.targets)
-    images, targets = run.task.prepare(images, targets)
+    images, targets = prepare_batch(task, images, targets, batch.good_keys, (config.seed, 1, progress.epoch, position))
     if config.channels_last:
         images = images.to(memory_format=torch.channels_last)
-    guide = run.task.guide
     with fabric.autocast():
-        teacher = guide(images, batch.good_keys) if guide is not None else None
-    output: Output = run.model(images)
-    loss = run.task.loss(output, targets, teacher)
-    fabric.backward(loss / group)
-    progress.loss_sum += loss.item() * len(images)
-    progress.correct += run.task.count_correct(output, targets)
-    progress.seen += len(images)
+        teacher = task.guide(images, batch.good_keys) if task.guide is not None and len(images) else None
+    if run.share is not None:
+        good, size = set(batch.good_keys), min(config.batch_size, run.train_sampler.length)
+        rows = share_rows(size, run.ranks.rank, run.ranks.world)
+        run.share.total = size
+        rows = [row for row, key in zip(rows, batch.keys, strict=True) if key in good]
+        run.share.rows = torch.tensor(rows, dtype=torch.int64, device=images.device)
+    with fabric.no_backward_sync(run.model, enabled=not group_end):  # type: ignore[arg-type]
+        output: Output = run.model(images)
+        loss = task.loss(output, targets, teacher) if len(images) else zero_loss(output)
+        # Gradients are averaged over the processes, whose shares of readable images may differ.
+        weight = len(images) * run.ranks.world / images_in_batch
+        fabric.backward(loss * (weight / group) if weight != 1 else loss / group)
+    loss_sum, correct = run.ranks.sum(loss.item() * len(images), task.count_correct(output, targets))
+    progress.loss_sum += loss_sum
+    progress.correct += int(correct)
+    progress.seen += images_in_batch
     if group_end:
         update(run)
 
 
-def seed_batch(seed: int, epoch: int, position: int) -> None:
-    """Mixing, erasing, dropout and stochastic depth follow from the position alone, so a resumed run repeats them."""
-    seed_all(seed, 1, epoch, position)
+def prepare_batch(
+    task: ClassificationTask, images: Tensor, targets: Tensor, keys: list[Key], seed: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Normalised, erased and mixed images and their targets.
+
+    Mixing, and dropout and stochastic depth after it, follow from `seed` alone, so a resumed run repeats them.
+    """
+    images = task.prepare(images, keys)
+    seed_all(*seed)
+    return task.mix(images, targets)
 
 
 def update(run: Run) -> None:
@@ -177,6 +159,8 @@ def summarize_epoch(run: Run) -> dict[str, Any]:
     """The training half of an epoch's row; loss in nats, top-1 in percent."""
     progress = run.progress
     seen = max(progress.seen, 1)
+    for paths in run.ranks.gather(run.bad_samples.paths):
+        run.bad_samples.merge(paths)
     return {
         "epoch": progress.epoch + 1,
         "loss": progress.loss_sum / seen,
@@ -188,12 +172,20 @@ def summarize_epoch(run: Run) -> dict[str, Any]:
     }
 
 
-def evaluate_epoch(run: Run, display: TrainDisplay) -> dict[str, Any]:
+def evaluate_epoch(run: Run, display: TrainDisplay, requests: Requests) -> dict[str, Any]:
     """The validation half of an epoch's row: raw and averaged weights."""
     row: dict[str, Any] = {}
+
+    def show(images: int, total: int) -> None:
+        display.evaluate(images, total)
+        if requests.stop:
+            # Evaluating changes nothing: resuming starts it again.
+            run.save(LAST)
+            raise Interrupted(requests.stop)
+
     for name, model in (("val", run.network), ("ema", run.ema.module if run.ema is not None else None)):
         if model is not None:
-            result = evaluate_network(run, model, display.evaluate).compute()
+            result = evaluate_network(run, model, show).compute()
             row |= {f"{name}_top1": result["top1"], f"{name}_loss": result["nll"]}
     return row
 
@@ -201,34 +193,19 @@ def evaluate_epoch(run: Run, display: TrainDisplay) -> dict[str, Any]:
 def evaluate_network(
     run: Run, model: nn.Module, on_progress: Callable[[int, int], None] = lambda images, total: None
 ) -> ClassificationMeter:
-    """A meter filled with the validation images' probabilities under the run's precision."""
-    done, total = 0, len(run.val_loader.sampler)  # type: ignore[arg-type]
+    """A meter filled with the validation images' probabilities under the run's precision; each image counts once."""
+    done, total = 0, run.val_images
 
     def count(images: int) -> None:
         nonlocal done
-        done += images
-        on_progress(done, total)
+        done += images * run.ranks.world
+        on_progress(min(done, total), total)
 
     model.eval()
     meter = ClassificationMeter(run.classes)
     predict = build_predict(model, run.preprocessing, run.config.channels_last, run.fabric.autocast)
     measure(predict, run.val_loader, meter, run.bad_samples, count)
-    return meter
-
-
-@contextmanager
-def catch_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a request to stop after the current update; a second one stops at once."""
-    asked = False
-
-    def ask(signum: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
+    whole, *others = run.ranks.gather(meter)
+    for part in others:
+        whole.merge(part)
+    return whole

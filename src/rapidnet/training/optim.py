@@ -18,8 +18,9 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     """
     try:
         return create_optimizer_v2(
-            model, opt=config.name, lr=config.lr, weight_decay=config.weight_decay, **config.options
-        )
+            model, opt=config.name, lr=config.lr, weight_decay=config.weight_decay,
+            layer_decay=config.layer_decay or None, **config.options,
+        )  # fmt: skip
     except ValueError as error:
         known = list_optimizers()
         if config.name in known:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rapidnet.config import AugmentConfig, DistillationConfig
 from rapidnet.data.loading import Key
-from rapidnet.data.transforms import Preprocessing
+from rapidnet.data.transforms import Preprocessing, seed_all
 
 Output = Tensor | tuple[Tensor, Tensor]
 """Logits [B, num_classes], or those of the two heads of a network that learns from a teacher."""
@@ -29,15 +29,17 @@ class ClassificationTask:
         preprocessing: Preprocessing,
         distillation: DistillationConfig | None = None,
         guide: Callable[[Tensor, list[Key]], Tensor] | None = None,
+        seed: int = 0,
     ) -> None:
+        self.seed = seed
         self.augment, self.preprocessing = augment, preprocessing
         self.distillation, self.guide = distillation or DistillationConfig(), guide
         self.erase = (
             RandomErasing(augment.random_erasing, mode="pixel", device="cpu") if augment.random_erasing else None
         )
-        self.mix = None
+        self.mixup: Mixup | None = None
         if augment.mixup or augment.cutmix:
-            self.mix = Mixup(
+            self.mixup = Mixup(
                 augment.mixup,
                 augment.cutmix,
                 prob=augment.mix_prob,
@@ -45,19 +47,25 @@ class ClassificationTask:
                 num_classes=num_classes,
             )
 
-    def prepare(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [B, 3, H, W] and labels [B] -> network input and targets, [B] or mixed [B, num_classes].
-
-        Draws from Python's, numpy's and torch's generators: seed them to repeat a batch.
-        """
+    def prepare(self, images: Tensor, keys: list[Key]) -> Tensor:
+        """uint8 [B, 3, H, W] -> network input, with random rectangles erased by (seed, key) of each image."""
         images = self.preprocessing.normalize(images)
         if self.erase is not None:
             self.erase.device = images.device
-            images = self.erase(images)
+            for row, key in enumerate(keys):
+                seed_all(self.seed, 2, *key)
+                images[row] = self.erase(images[row])
+        return images
+
+    def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Network input and labels [B] -> mixed images and targets [B, num_classes], or both as they are.
+
+        Draws from Python's, numpy's and torch's generators: seed them to repeat a batch.
+        """
         # timm mixes a batch with its mirror image and so needs an even number; an odd one (an unreadable image was
         # left out) is trained on unmixed.
-        if self.mix is not None and len(images) % 2 == 0:
-            images, targets = self.mix(images, targets)
+        if self.mixup is not None and len(images) and len(images) % 2 == 0:
+            images, targets = self.mixup(images, targets)
         return images, targets
 
     def loss(self, output: Output, targets: Tensor, teacher: Tensor | None = None) -> Tensor:
