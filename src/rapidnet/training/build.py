@@ -22,7 +22,7 @@ from rapidnet.errors import UserError, nearest
 from rapidnet.evaluation.trained import resolve_checkpoint
 from rapidnet.models import create_model, load_weights, read_checkpoint
 from rapidnet.models.factory import Checkpoint
-from rapidnet.training.checkpoint import Progress, restore_optimizer, restore_weights
+from rapidnet.training.checkpoint import Progress, read_progress, restore_optimizer, restore_weights
 from rapidnet.training.distributed import (
     Ranks,
     build_strategy,
@@ -62,8 +62,8 @@ def build_run(config: TrainConfig, fabric: Fabric, console: Console, checkpoint:
     progress = Progress()
     bad_samples = BadSampleLog(config.bad_samples, folder / "quarantine.txt" if ranks.is_first else None)
     if checkpoint is not None:
-        progress = Progress(**checkpoint.metadata["progress"])
-        bad_samples.merge(checkpoint.metadata["bad_samples"])
+        progress, met = read_progress(checkpoint)
+        bad_samples.merge(met)
         restore_weights(network, checkpoint, "model.")
         if ema is not None:
             restore_weights(ema.module, checkpoint, "ema.")

@@ -84,6 +84,18 @@ def save_checkpoint(
         ) from error
 
 
+def read_progress(checkpoint: Checkpoint) -> tuple[Progress, dict[str, str]]:
+    """Where a run stood, and the unreadable images it had met.
+
+    Raises:
+        UserError: a checkpoint without these, such as best.safetensors of another program.
+    """
+    for name in ("progress", "bad_samples"):
+        if name not in checkpoint.metadata:
+            raise UserError(f"checkpoint {checkpoint.path} lacks '{name}', so it cannot be resumed; use another file")
+    return Progress(**checkpoint.metadata["progress"]), checkpoint.metadata["bad_samples"]
+
+
 def read_latest(folder: Path) -> tuple[Checkpoint, str]:
     """The newest checkpoint of a run that is whole, and a note if that is not the last one written.
 
@@ -123,12 +135,14 @@ def flatten_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str
     for index, group in enumerate(groups):
         for name in [name for name, value in group.items() if isinstance(value, Tensor)]:
             tensors[f"optimizer_group.{index}.{name}"] = group.pop(name)
-    return tensors, {"groups": groups, "numbers": numbers}
+    return tensors, {"groups": groups, "numbers": numbers, "tensors": sorted(tensors)}
 
 
 def restore_optimizer(optimizer: Optimizer, checkpoint: Checkpoint) -> None:
     """Put back what `flatten_optimizer` took apart."""
     saved = checkpoint.metadata["optimizer"]
+    if missing := [key for key in saved["tensors"] if key not in checkpoint.tensors]:
+        raise UserError(f"checkpoint {checkpoint.path} lacks '{missing[0]}'; use another file")
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in saved["numbers"].items()}
     for key, value in checkpoint.tensors.items():
         if key.startswith("optimizer."):
@@ -151,6 +165,8 @@ def _as_tuples(groups: list[dict[str, Any]], optimizer: Optimizer) -> list[dict[
 def restore_weights(model: nn.Module, checkpoint: Checkpoint, prefix: str) -> None:
     """Load `model.*` or `ema.*` of our own checkpoint strictly."""
     state = {k.removeprefix(prefix): v for k, v in checkpoint.tensors.items() if k.startswith(prefix)}
+    if missing := [key for key in model.state_dict() if key not in state]:
+        raise UserError(f"checkpoint {checkpoint.path} lacks '{prefix}{missing[0]}'; use another file")
     with torch.no_grad():
         model.load_state_dict(state, strict=True)
 
