@@ -8,6 +8,7 @@ from rapidnet.config.commands import (
     InfoConfig,
     PredictConfig,
     QuickstartConfig,
+    ShardConfig,
 )
 from rapidnet.config.training import AugmentConfig, OptimizerConfig, TrainConfig
 
@@ -21,6 +22,7 @@ __all__ = [
     "OptimizerConfig",
     "PredictConfig",
     "QuickstartConfig",
+    "ShardConfig",
     "TrainConfig",
     "Weights",
 ]

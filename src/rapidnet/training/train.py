@@ -17,8 +17,8 @@ from torch import nn
 
 from rapidnet.config import TrainConfig
 from rapidnet.data.builtin import BuiltinScenes
-from rapidnet.data.folder import open_splits
 from rapidnet.data.loading import BadSampleLog, EpochSampler, ImageFolder, SizedDataset, build_loader
+from rapidnet.data.sources import open_splits
 from rapidnet.data.transforms import Preprocessing, build_train_transform, seed_all
 from rapidnet.environment import describe_environment, write_text_atomically
 from rapidnet.errors import UserError
