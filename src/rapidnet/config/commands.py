@@ -104,7 +104,7 @@ class ShardConfig:
     """Pack a folder of images into a few large tar files (WebDataset) to train from, here or from a URL."""
 
     data: str
-    """A folder with train/<class>/ and val/<class>/ or of classes, or hf:NAME; it is only read."""
+    """A folder with train/<class>/ and val/<class>/ or of classes, other shards, or hf:NAME; it is only read."""
     output: str = "shards"
     """The folder or URL (such as s3://bucket/flowers) to write; must be new or empty."""
     shard_size_mb: int = 256

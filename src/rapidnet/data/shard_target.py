@@ -23,7 +23,7 @@ class Target:
         """Mark the place as unfinished; refuses one that holds anything."""
         with self._explained():
             if self.store.exists(self.url) and (not self.store.isdir(self.url) or self.store.ls(self.url)):
-                raise UserError(f"--output {self.url} is not empty; choose another folder")
+                raise UserError(f"--output {self.url} is not empty; empty it or choose another folder")
             self.store.makedirs(self.url, exist_ok=True)
             self.store.pipe_file(f"{self.url}/{UNFINISHED}", b"rapidnet data shard is at work here, or was stopped\n")
 
