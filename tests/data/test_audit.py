@@ -12,9 +12,11 @@ from rich.console import Console
 
 from conftest import write_images
 from data.test_decode import bomb
+from data.test_shard_writer import shard
 from rapidnet.config import AuditConfig
 from rapidnet.data.audit import audit, run_audit
 from rapidnet.data.builtin import BuiltinScenes
+from rapidnet.data.sources import open_splits
 from rapidnet.errors import UserError
 
 
@@ -104,3 +106,24 @@ def test_unusable_requests_are_refused(clean: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no images"):
         look(tmp_path / "none")
     assert look(write_images(tmp_path / "one", {"only": 2}))["images"] == 2, "an audit looks at what cannot be trained"
+
+
+def test_shards_are_looked_over_as_their_folder_is(clean: Path, tmp_path: Path) -> None:
+    whole = (clean / "train" / "cat" / "3.png").read_bytes()
+    (clean / "train" / "cat" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    shutil.copy(clean / "train" / "cat" / "1.png", clean / "val" / "cat" / "a_leak.png")
+    shard(clean, tmp_path / "shards")
+    folder, packed = look(clean), look(tmp_path / "shards")
+    for name in ("images", "classes", "sizes"):
+        assert packed[name] == folder[name]
+    originals = {f"/{e['member']}": e["original"] for e in read_entries(tmp_path / "shards")}
+    quarantine = [originals["/" + Path(path).name] for path in packed["quarantine"]]
+    assert sorted(quarantine) == [Path(path).relative_to(clean).as_posix() for path in folder["quarantine"]]
+    (tmp_path / "quarantine.txt").write_text("\n".join(packed["quarantine"]))
+    train, val = open_splits(tmp_path / "shards", 0.1, 0, exclude=str(tmp_path / "quarantine.txt"))
+    assert (train.left_out, val.left_out) == (1, 1)
+
+
+def read_entries(shards: Path) -> list[dict]:
+    index = json.loads((shards / "index.json").read_text())
+    return [dict(zip(index["columns"], row, strict=True)) for record in index["shards"] for row in record["entries"]]

@@ -8,6 +8,7 @@ from rapidnet.config.commands import (
     InfoConfig,
     PredictConfig,
     QuickstartConfig,
+    ShardConfig,
 )
 from rapidnet.config.distillation import DistillationConfig
 from rapidnet.config.training import AugmentConfig, OptimizerConfig, TeacherCacheConfig, TrainConfig
@@ -23,6 +24,7 @@ __all__ = [
     "OptimizerConfig",
     "PredictConfig",
     "QuickstartConfig",
+    "ShardConfig",
     "TeacherCacheConfig",
     "TrainConfig",
     "Weights",

@@ -13,7 +13,7 @@ class EvaluateConfig:
     run: str
     """A run folder or a checkpoint file."""
     data: str = ""
-    """A folder of classes, or one with val/<class>/; empty evaluates on the data the run was trained with."""
+    """A folder of classes or with val/<class>/, tar shards or hf:NAME; empty takes the data of the training run."""
     weights: Weights = "best"
     """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
     fold: bool = False
@@ -74,7 +74,7 @@ class AuditConfig:
     """Look over a folder of images for what would hurt training; the folder is never changed."""
 
     data: str
-    """A folder with train/<class>/ and val/<class>/, or one folder of classes."""
+    """A folder with train/<class>/ and val/<class>/, or one folder of classes; or tar shards or hf:NAME."""
     output: str = ""
     """A folder for report.json and quarantine.txt; empty prints only."""
     near: int = 4
@@ -97,6 +97,35 @@ class BuiltinConfig:
     """Scenes in val/."""
     seed: int = 0
     """Another seed gives other scenes."""
+
+
+@dataclass
+class ShardConfig:
+    """Pack a folder of images into a few large tar files (WebDataset) to train from, here or from a URL."""
+
+    data: str
+    """A folder with train/<class>/ and val/<class>/ or of classes, other shards, or hf:NAME; it is only read."""
+    output: str = "shards"
+    """The folder or URL (such as s3://bucket/flowers) to write; must be new or empty."""
+    shard_size_mb: int = 256
+    """A shard is full at so many megabytes (of 1,000,000 bytes)."""
+    images_per_shard: int = 0
+    """A shard is full at so many images instead; 0 goes by size."""
+    val_fraction: float = 0.1
+    """Share of each class put into val shards when the data has no val/ of its own (seeded, stratified)."""
+    exclude: str = ""
+    """Leave images out: a pattern of file names such as 'IMG_00*', or a text file of paths such as quarantine.txt."""
+    seed: int = 0
+    """Seeds the split and the order of the images in the shards."""
+
+    def __post_init__(self) -> None:
+        check(self.shard_size_mb >= 1, f"shard_size_mb is {self.shard_size_mb}; it must be at least 1")
+        check(self.images_per_shard >= 0, f"images_per_shard is {self.images_per_shard}; it must not be negative")
+        check(
+            not self.images_per_shard or self.shard_size_mb == ShardConfig.shard_size_mb,
+            "shard_size_mb has no effect beside images_per_shard; give one of them",
+        )
+        check(0 < self.val_fraction < 1, f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
 
 
 @dataclass

@@ -84,7 +84,7 @@ class TrainConfig:
     """Train a network on a folder of images (or on the built-in data) into a run folder."""
 
     data: str = ""
-    """A folder with train/<class>/ and val/<class>/, or one folder of classes, or 'builtin'."""
+    """A folder of classes or with train/ and val/ of them, tar shards (folder, URL, pattern), hf:NAME or 'builtin'."""
     model: str = "rapidnet_ti"
     """Any network of timm; ours are rapidnet_ti, rapidnet_s, rapidnet_m and rapidnet_b."""
     model_options: dict[str, Any] = field(default_factory=dict)

@@ -1,11 +1,12 @@
-"""What in a folder of images would hurt training? A report and a quarantine list; the folder is only read."""
+"""What in a folder of images, or in shards, would hurt training? A report and a quarantine list; data is only read."""
 
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,24 @@ from rich.progress import track
 from rich.table import Table
 
 from rapidnet.config import AuditConfig
-from rapidnet.data.decode import FORMATS, IMAGE_EXTENSIONS, BadImageError, convert_rgb, open_image
+from rapidnet.data.decode import (
+    FORMATS,
+    IMAGE_EXTENSIONS,
+    BadImageError,
+    EncodedImage,
+    Source,
+    convert_rgb,
+    open_image,
+)
+from rapidnet.data.sources import Reader, find_reader
 from rapidnet.environment import write_text_atomically
 from rapidnet.errors import UserError
 
 QUARANTINED = ("unreadable", "truncated", "oversized", "missing")
 """Findings that a training run cannot use; the others are for a person to judge."""
+
+Look = tuple[str | Path, str, str, Callable[[], Source] | None]
+"""What to look at: (path, split, class, how to fetch it where it is no file)."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +72,14 @@ def audit(config: AuditConfig, console: Console) -> dict[str, Any]:
     Raises:
         UserError: no such folder, or no class folders in it.
     """
-    files = list_files(Path(config.data))
+    reader = find_reader(config.data)
+    files: list[Look] = (
+        list_samples(reader, config.data) if reader else [(*file, None) for file in list_files(Path(config.data))]
+    )
 
-    def inspect(file: tuple[Path, str, str]) -> Finding:
-        return inspect_file(*file, config.max_pixels)
+    def inspect(file: Look) -> Finding:
+        path, split, class_name, fetch = file
+        return inspect_file(path, split, class_name, config.max_pixels, fetch)
 
     with ThreadPoolExecutor() as pool:
         results = pool.map(inspect, files)
@@ -73,7 +90,9 @@ def audit(config: AuditConfig, console: Console) -> dict[str, Any]:
             problems[problem].append(finding.path)
     exact = group_exact(findings)
     unusable = {path for problem in QUARANTINED for path in problems.get(problem, [])}
-    copies = {path for group in exact for path in sorted(group["paths"], key=_train_first)[1:]}
+    # Of copies, one stays: training's, so that validation loses what training has seen.
+    rank = {finding.path: (finding.split != "train", finding.path) for finding in findings}
+    copies = {path for group in exact for path in sorted(group["paths"], key=rank.__getitem__)[1:]}
     return {
         "folder": config.data,
         "images": sum(1 for finding in findings if finding.size is not None),
@@ -104,16 +123,31 @@ def list_files(root: Path) -> list[tuple[Path, str, str]]:
     return files
 
 
-def inspect_file(path: Path, split: str, class_name: str, max_pixels: int) -> Finding:
-    """Decode one file and describe it; reads every byte once for the digest."""
-    if path.suffix.lower() not in IMAGE_EXTENSIONS:
+def list_samples(reader: Reader, data: str) -> list[Look]:
+    """Every image in shards or a Hugging Face dataset."""
+    splits = [open_split() for open_split in reader(data, None) if open_split]
+    return [
+        (sample.path, split.name, split.classes[sample.label], partial(split.fetch, sample))
+        for split in splits
+        for sample in split.samples
+    ]
+
+
+def inspect_file(
+    path: str | Path, split: str, class_name: str, max_pixels: int, fetch: Callable[[], Source] | None = None
+) -> Finding:
+    """Decode one file, or what `fetch` returns, and describe it; reads every byte once for the digest."""
+    # What is fetched need not have a file name; what lies in a folder is known by it.
+    ending = Path(path).suffix.lower()
+    if ending not in IMAGE_EXTENSIONS and not fetch:
         return Finding(str(path), split, class_name, ("not an image",))
     problems = []
     try:
-        with open_image(path, max_pixels) as image:
+        source = fetch() if fetch else path
+        with open_image(source, max_pixels) as image:
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
                 problems.append("animated")
-            if path.suffix.lower() not in FORMATS.get(image.format or "", ()):
+            if ending and ending not in FORMATS.get(image.format or "", ()):
                 problems.append("wrongly named")
             size = image.size
             image.seek(0)
@@ -121,7 +155,8 @@ def inspect_file(path: Path, split: str, class_name: str, max_pixels: int) -> Fi
             bits = imagehash.phash(convert_rgb(image)).hash
     except BadImageError as error:
         return Finding(str(path), split, class_name, (error.kind,))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = source.data if isinstance(source, EncodedImage) else Path(source).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
     phash = int.from_bytes(np.packbits(bits).tobytes())
     return Finding(str(path), split, class_name, tuple(problems), size, digest, phash)
 
@@ -215,8 +250,3 @@ def _print_paths(console: Console, title: str, lines: list[str]) -> None:
 def _across(group: list[Finding]) -> list[str]:
     spans = {"splits": {finding.split for finding in group}, "classes": {finding.class_name for finding in group}}
     return [name for name, values in spans.items() if len(values) > 1]
-
-
-def _train_first(path: str) -> tuple[bool, str]:
-    # Of copies, one stays: training's, so that validation loses what training has seen.
-    return "train" not in Path(path).parts, path

@@ -1,6 +1,6 @@
 """Which images and classes does a folder hold, and how is it split into training and validation?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -57,10 +57,19 @@ def open_splits(
     has_splits = (root / "train").is_dir()
     excluded = build_exclusion(exclude)
     train = read_split(root / "train" if has_splits else root, "train", excluded)
+    if has_splits and (root / "val").is_dir() and not holdout:
+        return divide(train, read_split(root / "val", "val", excluded), root, val_fraction, seed, exclude)
+    return divide(train, None, root, val_fraction, seed, exclude)
+
+
+def divide(
+    train: Split, val: Split | None, root: str | Path, val_fraction: float, seed: int, exclude: str
+) -> tuple[Split, Split]:
+    """Give val the classes of train, or hold it out of train if it is None; refuse what cannot be trained on."""
     if len(train.classes) < 2:
         raise UserError(f"{root} holds only one class, '{train.classes[0]}'; a classifier needs at least two")
-    if has_splits and (root / "val").is_dir() and not holdout:
-        train, val = train, align_classes(read_split(root / "val", "val", excluded), train.classes)
+    if val is not None:
+        val = align_classes(val, train.classes)
     else:
         train, val = hold_out(train, val_fraction, seed)
     if exclude and not train.left_out + val.left_out:
@@ -119,7 +128,13 @@ def align_classes(split: Split, classes: list[str]) -> Split:
             f"known are {', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}"
         )
     label = {i: classes.index(name) for i, name in enumerate(split.classes)}
-    return replace(split, classes=classes, samples=[Sample(s.path, label[s.label]) for s in split.samples])
+    return replace(split, classes=classes, samples=[replace(s, label=label[s.label]) for s in split.samples])
+
+
+def order_classes(names: Iterable[str]) -> list[str]:
+    """Distinct class names, sorted; by value where all of them are numbers."""
+    distinct = set(names)
+    return sorted(distinct, key=int) if all(name.isdecimal() for name in distinct) else sorted(distinct)
 
 
 def hold_out(split: Split, val_fraction: float, seed: int) -> tuple[Split, Split]:

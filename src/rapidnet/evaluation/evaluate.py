@@ -11,8 +11,8 @@ from rich.table import Table
 
 from rapidnet.config import EvaluateConfig
 from rapidnet.data.builtin import BuiltinScenes
-from rapidnet.data.folder import open_evaluation, open_splits
 from rapidnet.data.loading import BadSampleLog, EpochSampler, ImageFolder, SizedDataset, build_loader
+from rapidnet.data.sources import open_evaluation, open_splits
 from rapidnet.environment import append_row, describe_environment
 from rapidnet.errors import UserError
 from rapidnet.evaluation.classification import build_predict, measure

@@ -15,8 +15,9 @@ from torch import nn
 
 from rapidnet.config import OptimizerConfig, TrainConfig
 from rapidnet.data.builtin import BuiltinScenes
-from rapidnet.data.folder import limit_split, open_splits
+from rapidnet.data.folder import limit_split
 from rapidnet.data.loading import BadSampleLog, EpochSampler, ImageFolder, SizedDataset, build_loader
+from rapidnet.data.sources import open_splits
 from rapidnet.data.transforms import Preprocessing, build_train_transform, seed_all
 from rapidnet.errors import UserError, nearest
 from rapidnet.evaluation.trained import resolve_checkpoint
