@@ -29,16 +29,19 @@ def describe_view(config: TrainConfig, dataset: SizedDataset, preprocessing: Pre
     """All that decides which pixels the teacher sees of an image in an epoch."""
     names = "\n".join(getattr(dataset, "names", list)())
     mixed = bool(config.augment.mixup or config.augment.cutmix)
-    return {
+    view = {
         "seed": config.seed,
         "images": len(dataset),
         "names": hashlib.sha256(names.encode()).hexdigest(),
         "classes": dataset.classes,
         "preprocessing": preprocessing.to_dict(),
-        "augment": json.loads(json.dumps(asdict(config.augment))),
+        "augment": asdict(config.augment),
         # Who is mixed with whom depends on the batch.
         "batch_size": config.batch_size if mixed else None,
     }
+    # As it will be read: JSON has no tuples.
+    as_read: dict[str, Any] = json.loads(json.dumps(view))
+    return as_read
 
 
 def is_cache(path: str) -> bool:
