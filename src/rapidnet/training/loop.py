@@ -141,8 +141,8 @@ def train_batch(run: Run, batch: Batch, position: int, group: int, group_end: bo
     seed_all(config.seed, 1, progress.epoch, position)
     images, targets = fabric.to_device(batch.images), fabric.to_device(batch.targets)
     images, targets = run.task.prepare(images, targets)
-    if config.channels_last:
-        images = images.to(memory_format=torch.channels_last)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    images = images.contiguous(memory_format=layout)
     logits: Tensor = run.model(images)
     loss = run.task.loss(logits, targets)
     fabric.backward(loss / group)

@@ -23,6 +23,7 @@ from rapidnet.data.transforms import Preprocessing, build_train_transform, seed_
 from rapidnet.environment import describe_environment, write_text_atomically
 from rapidnet.errors import UserError
 from rapidnet.evaluation.trained import resolve_checkpoint
+from rapidnet.memory import keep_freed_memory
 from rapidnet.models import create_model, load_weights, read_checkpoint
 from rapidnet.models.factory import Checkpoint
 from rapidnet.training.checkpoint import LAST, Progress, restore_optimizer, restore_weights
@@ -59,6 +60,7 @@ def train(config: TrainConfig, console: Console) -> Path:
         Interrupted: Ctrl-C; the run can be resumed.
         UserError: data, options or checkpoint that do not fit.
     """
+    keep_freed_memory()
     config, checkpoint = resume_config(config)
     folder = prepare_folder(config, resumed=checkpoint is not None)
     try:
