@@ -64,7 +64,35 @@ def imagenette() -> str:
     )  # fmt: skip
 
 
-TABLES: dict[str, Callable[[], str]] = {"family": family, "quickstart": quickstart, "imagenette": imagenette}
+def throughput() -> str:
+    path = ROOT / "results" / "throughput.jsonl"
+    rows = read_rows(path) if path.exists() else []
+    if not rows:
+        return "Not measured yet."
+    studies = {"end_to_end": "training, end to end", "data_pipeline": "data alone, one core"}
+    ordered = sorted(rows, key=lambda row: (list(studies).index(row["study"]), row["data"]))
+    rates = table(
+        ["measured", "photographs", "threads", "plain, images/s", "here, images/s", "ratio (95% interval)"],
+        [
+            [studies[row["study"]], row["data"], str(row["threads"]), f"{row['plain']['images_per_s']:.1f}",
+             f"{row['ours']['images_per_s']:.1f}", interval(row, "ratio")]
+            for row in ordered
+        ],
+    )  # fmt: skip
+    with_parts = [row for row in ordered if row["parts_ms"]]
+    parts = table(
+        ["CPU time of an image, ms", *(f"{row['data']}, {side}" for row in with_parts for side in ("plain", "here"))],
+        [
+            [part, *(f"{row['parts_ms'][side][part]:.2f}" for row in with_parts for side in ("plain", "ours"))]
+            for part in (with_parts[0]["parts_ms"]["plain"] if with_parts else [])
+        ],
+    )
+    return f"{rates}\n\n{parts}" if with_parts else rates
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "family": family, "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
+}  # fmt: skip
 
 
 def render(text: str) -> str:

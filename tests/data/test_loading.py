@@ -9,7 +9,7 @@ from torch import Tensor
 from rapidnet.config import AugmentConfig
 from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.data.folder import open_splits
-from rapidnet.data.loading import BadSampleLog, EpochSampler, ImageFolder, build_loader
+from rapidnet.data.loading import BadSample, BadSampleLog, EpochSampler, ImageFolder, build_loader
 from rapidnet.data.transforms import Preprocessing, build_train_transform
 from rapidnet.errors import UserError
 
@@ -41,6 +41,21 @@ def test_order_and_augmentation_repeat_and_change_with_the_epoch(photos: Path) -
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_workers_change_nothing(photos: Path) -> None:
     assert same(read(open_folder(photos)), read(open_folder(photos), workers=2))
+
+
+def test_a_sample_does_not_depend_on_its_company(photos: Path) -> None:
+    dataset, other = open_folder(photos), open_folder(photos)
+    expected = [dataset[0, index] for index in range(6)]
+    for index in (5, 0, 3):
+        torch.rand(index)
+        got, want = other[0, index], expected[index]
+        assert not isinstance(got, BadSample) and not isinstance(want, BadSample)
+        assert torch.equal(got[0], want[0])
+    assert not torch.equal(other[1, 0][0], expected[0][0])
+
+
+def test_batches_come_in_channels_last_memory(photos: Path) -> None:
+    assert all(images.is_contiguous(memory_format=torch.channels_last) for images in read(open_folder(photos)))
 
 
 def test_an_epoch_is_entered_in_its_middle(photos: Path) -> None:

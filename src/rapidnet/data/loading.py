@@ -11,11 +11,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rapidnet.config import BadSamples
 from rapidnet.data.batches import BatchShares
-from rapidnet.data.decode import BadImageError, load_image
+from rapidnet.data.decode import BadImageError, load_image, load_pixels
 from rapidnet.data.folder import Split
-from rapidnet.data.transforms import ImageTransform, seed_all, seeded
+from rapidnet.data.transforms import ImageTransform, TrainTransform, open_stream, seed_all
 from rapidnet.environment import write_text_atomically
 from rapidnet.errors import UserError
+from rapidnet.memory import keep_freed_memory
 
 Key = tuple[int, int]
 """(epoch, index): everything random about a sample follows from it and the run's seed."""
@@ -31,7 +32,7 @@ class BadSample:
 
 @dataclass
 class Batch:
-    """images uint8 [B, 3, H, W], targets int64 [B], the images that could not be read, and every key asked for.
+    """images uint8 [B, 3, H, W] (channels-last memory), targets int64 [B], images that could not be read, all keys.
 
     `good_keys` are those of `images`, in their order.
     """
@@ -56,7 +57,7 @@ class SizedDataset(Protocol):
 class ImageFolder(Dataset[tuple[Tensor, int] | BadSample]):
     """The images of one split through one transform; an unreadable one comes as a `BadSample`."""
 
-    def __init__(self, split: Split, transform: ImageTransform, seed: int) -> None:
+    def __init__(self, split: Split, transform: ImageTransform | TrainTransform, seed: int) -> None:
         self.classes, self.samples, self.fetch = split.classes, split.samples, split.fetch
         self.transform, self.seed = transform, seed
 
@@ -71,11 +72,12 @@ class ImageFolder(Dataset[tuple[Tensor, int] | BadSample]):
         epoch, index = key
         sample = self.samples[index]
         try:
-            image = load_image(self.fetch(sample))
+            source = self.fetch(sample)
+            if isinstance(self.transform, TrainTransform):
+                return self.transform(load_pixels(source), open_stream(self.seed, epoch, index)), sample.label
+            return self.transform(load_image(source)), sample.label
         except BadImageError as error:
             return BadSample(sample.path, str(error))
-        with seeded(self.seed, epoch, index):
-            return self.transform(image), sample.label
 
 
 class EpochSampler(Sampler[Key]):
@@ -106,7 +108,9 @@ class EpochSampler(Sampler[Key]):
 def collate(items: list[tuple[Key, tuple[Tensor, int] | BadSample]]) -> Batch:
     """Stack the readable samples of a batch and list the others; a batch of none has an empty image tensor."""
     good = [item for _, item in items if not isinstance(item, BadSample)]
-    images = torch.stack([image for image, _ in good]) if good else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
+    # Decoders leave an image's channels beside each other and the network takes them so: nothing is transposed.
+    rows = [image.permute(1, 2, 0) for image, _ in good] or [torch.empty(1, 1, 3, dtype=torch.uint8)]
+    images = torch.stack(rows)[: len(good)].permute(0, 3, 1, 2)
     targets = torch.tensor([label for _, label in good], dtype=torch.int64)
     bad = [item for _, item in items if isinstance(item, BadSample)]
     good_keys = [key for key, item in items if not isinstance(item, BadSample)]
@@ -144,6 +148,7 @@ def build_loader(
 
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()
     seed_all(worker)
 
 

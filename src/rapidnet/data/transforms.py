@@ -1,24 +1,27 @@
 """What happens to an image between the decoder and the network?
 
-Geometry and colour work on PIL images and end in uint8 tensors; normalisation happens on whole batches, where the
-network runs (`Preprocessing.normalize`), so that four times fewer bytes travel.
+Training works on uint8 tensors in channels-last memory from the decoder on. Evaluation keeps Pillow's resize, whose
+pixels exported networks are promised; torchvision's differs by up to two levels. Normalisation happens on whole
+batches, where the network runs (`Preprocessing.normalize`), so that four times fewer bytes travel.
 """
 
+import math
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor, nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
 
 from rapidnet.config import AugmentConfig
+from rapidnet.data.color_operations import Pixels, change_brightness, change_color, change_contrast
+from rapidnet.data.rand_augment import RandAugment
 from rapidnet.errors import UserError
 
 ImageTransform = Callable[[Image.Image], Tensor]
@@ -62,9 +65,15 @@ class Preprocessing:
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, H, W] in [0, 255] -> float32 of the same shape, zero mean and unit variance per channel."""
-        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1) * 255
-        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1) * 255
-        return (images.float() - mean) / std
+        mean = torch.tensor(self.mean, device=images.device) * 255
+        std = torch.tensor(self.std, device=images.device) * 255
+        if images.is_contiguous(memory_format=torch.channels_last):
+            # Three channels at a time leave vector units idle; a whole row with its constants repeated does not.
+            width = images.shape[3]
+            rows = images.permute(0, 2, 3, 1).reshape(-1, width * 3).to(torch.float32, copy=True)
+            rows.sub_(mean.repeat(width)).div_(std.repeat(width))
+            return rows.view(len(images), images.shape[2], width, 3).permute(0, 3, 1, 2)
+        return images.to(torch.float32, copy=True).sub_(mean.view(1, 3, 1, 1)).div_(std.view(1, 3, 1, 1))
 
     def build_transform(self) -> ImageTransform:
         """Resize the short side to image_size / crop_pct, crop the centre; PIL -> uint8 [3, S, S]."""
@@ -75,43 +84,80 @@ class Preprocessing:
         ])  # fmt: skip
 
 
-def build_train_transform(augment: AugmentConfig, preprocessing: Preprocessing) -> ImageTransform:
-    """Random crop, flip, colour and RandAugment; PIL -> uint8 [3, S, S]."""
-    steps: list[Callable[..., Any]] = [
-        v2.RandomResizedCrop(
-            preprocessing.image_size, augment.crop_scale, augment.crop_ratio, preprocessing.interpolation_mode
-        ),
-        v2.RandomHorizontalFlip(augment.hflip),
-    ]
-    if augment.color_jitter:
-        steps.append(v2.ColorJitter(*[augment.color_jitter] * 3))
-    if augment.rand_augment:
-        fill = tuple(round(255 * value) for value in preprocessing.mean)
-        try:
-            steps.append(rand_augment_transform(augment.rand_augment, {"img_mean": fill}))
-        except (AssertionError, ValueError, KeyError) as error:
-            raise UserError(
-                f"augment.rand_augment '{augment.rand_augment}' is not a setting timm knows ({error}); "
-                "write it like rand-m9-mstd0.5-inc1"
-            ) from None
-    return v2.Compose([*steps, v2.PILToTensor()])
+class TrainTransform:
+    """Random crop, flip, colour and RandAugment of one image.
 
-
-@contextmanager
-def seeded(*key: int) -> Iterator[None]:
-    """Run a block with Python's, numpy's and torch's generators seeded by `key`; put them back afterwards.
-
-    What is random about a sample then depends on (seed, epoch, index) alone: not on the worker that reads it, not
-    on what was read before, and so not on a run having been interrupted.
+    All that is random is drawn from the generator it is handed, never from a global one.
     """
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seed_all(*key)
-    try:
-        yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
-        torch.set_rng_state(before[2])
+
+    def __init__(self, augment: AugmentConfig, preprocessing: Preprocessing) -> None:
+        self.augment, self.size = augment, preprocessing.image_size
+        self.interpolation = preprocessing.interpolation_mode
+        red, green, blue = (round(255 * value) for value in preprocessing.mean)
+        fill = (red, green, blue)
+        self.rand_augment = (
+            RandAugment(augment.rand_augment, fill, preprocessing.interpolation) if augment.rand_augment else None
+        )
+
+    def __call__(self, image: Tensor, rng: random.Random) -> Tensor:
+        """uint8 [3, H, W] -> uint8 [3, S, S], in channels-last memory."""
+        top, left, height, width = draw_crop(
+            image.shape[1], image.shape[2], self.augment.crop_scale, self.augment.crop_ratio, rng
+        )
+        crop = image[:, top : top + height, left : left + width]
+        if rng.random() < self.augment.hflip:
+            crop = crop.flip(-1)
+        # torchvision's resize is fastest on, and keeps, channels-last memory without gaps.
+        crop = crop.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+        resized = resize(crop, [self.size, self.size], self.interpolation, antialias=True)
+        if not self.augment.color_jitter and self.rand_augment is None:
+            return resized
+        pixels: Pixels = resized.permute(1, 2, 0).contiguous().numpy()
+        if self.augment.color_jitter:
+            pixels = jitter_color(pixels, self.augment.color_jitter, rng)
+        if self.rand_augment is not None:
+            pixels = self.rand_augment(pixels, rng)
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def build_train_transform(augment: AugmentConfig, preprocessing: Preprocessing) -> TrainTransform:
+    """What happens to a training image before it joins a batch; an unknown RandAugment setting is a UserError."""
+    return TrainTransform(augment, preprocessing)
+
+
+def draw_crop(
+    height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float], rng: random.Random
+) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of a crop: share of the area uniform in `scale`, aspect log-uniform in `ratio`.
+
+    After ten draws that do not fit, the largest centred crop within `ratio`; as in Inception, torchvision and timm.
+    """
+    for _ in range(10):
+        area = rng.uniform(*scale) * height * width
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        crop_width, crop_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < crop_width <= width and 0 < crop_height <= height:
+            return rng.randint(0, height - crop_height), rng.randint(0, width - crop_width), crop_height, crop_width
+    aspect = min(max(width / height, ratio[0]), ratio[1])
+    crop_width, crop_height = min(width, round(height * aspect)), min(height, round(width / aspect))
+    return (height - crop_height) // 2, (width - crop_width) // 2, max(1, crop_height), max(1, crop_width)
+
+
+def jitter_color(pixels: Pixels, strength: float, rng: random.Random) -> Pixels:
+    """Brightness, contrast and saturation, in random order, each by a factor within `strength` of 1."""
+    changes = [change_brightness, change_contrast, change_color]
+    for change in rng.sample(changes, k=len(changes)):
+        pixels = change(pixels, rng.uniform(max(0.0, 1 - strength), 1 + strength))
+    return pixels
+
+
+def open_stream(*key: int) -> random.Random:
+    """A generator that follows from `key` alone.
+
+    What is random about a sample then depends on (seed, epoch, index): not on the worker that reads it, not on what
+    was read before, and so not on a run having been interrupted. No global generator is read or moved.
+    """
+    return random.Random(" ".join(map(str, key)))
 
 
 def seed_all(*key: int) -> None:

@@ -24,9 +24,8 @@ def build_predict(
     weight = next(model.parameters())
 
     def predict(images: Tensor) -> Tensor:
-        inputs = preprocessing.normalize(images.to(weight.device)).to(weight.dtype)
-        if channels_last:
-            inputs = inputs.to(memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        inputs = preprocessing.normalize(images.to(weight.device)).to(weight.dtype).contiguous(memory_format=layout)
         with torch.inference_mode(), autocast():
             logits: Tensor = model(inputs)
         return logits.float().softmax(1)

@@ -106,8 +106,8 @@ def train_batch(run: Run, batch: Batch, position: int, group: int, group_end: bo
     config, progress, fabric, task = run.config, run.progress, run.fabric, run.task
     images, targets = fabric.to_device(batch.images), fabric.to_device(batch.targets)
     images, targets = prepare_batch(task, images, targets, batch.good_keys, (config.seed, 1, progress.epoch, position))
-    if config.channels_last:
-        images = images.to(memory_format=torch.channels_last)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    images = images.contiguous(memory_format=layout)
     with fabric.autocast():
         teacher = task.guide(images, batch.good_keys) if task.guide is not None and len(images) else None
     if run.share is not None:

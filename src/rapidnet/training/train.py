@@ -7,6 +7,7 @@ from rich.console import Console
 
 from rapidnet.config import TrainConfig
 from rapidnet.errors import UserError
+from rapidnet.memory import keep_freed_memory
 from rapidnet.training.build import build_fabric, build_run, choose_precision
 from rapidnet.training.checkpoint import LAST
 from rapidnet.training.distributed import Ranks
@@ -37,6 +38,7 @@ def train(config: TrainConfig, console: Console) -> Path:
         Interrupted: Ctrl-C or SIGTERM; the run can be resumed.
         UserError: data, options or checkpoint that do not fit.
     """
+    keep_freed_memory()
     # From here on a signal waits for the next update: nothing is lost while a run is put together.
     with listen() as requests:
         config, checkpoint = resume_config(config, console)
