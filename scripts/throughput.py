@@ -30,8 +30,8 @@ from rapidnet.data.loading import Batch
 from rapidnet.data.transforms import build_train_transform, open_stream
 from rapidnet.environment import append_row, describe_environment
 from rapidnet.memory import keep_freed_memory
-from rapidnet.training.loop import train_batch
-from rapidnet.training.train import build_run
+from rapidnet.training.build import build_fabric, build_run
+from rapidnet.training.loop import prepare_batch, train_batch
 
 CLASSES = 10
 BUSY = 3
@@ -101,8 +101,8 @@ class Ours:
             model_options={"drop_path_rate": 0.1}, optimizer=OptimizerConfig(options={"eps": 1e-8}),
             augment=AugmentConfig(**RECIPE, **mix),
         )  # fmt: skip
-        folder = Path(tempfile.mkdtemp(dir=root))
-        self.run = build_run(config, folder, Console(quiet=True), None)
+        config.output = tempfile.mkdtemp(dir=root)
+        self.run = build_run(config, build_fabric(config), Console(quiet=True), None)
         self.run.model.train()
         self.batches = self._endless()
 
@@ -113,10 +113,11 @@ class Ours:
 
     def prepare_batch(self) -> None:
         batch = next(self.batches)
-        self.run.task.prepare(batch.images, batch.targets)
+        prepare_batch(self.run.task, batch.images, batch.targets, batch.good_keys, (0,))
 
     def train_batch(self) -> None:
-        train_batch(self.run, next(self.batches), self.run.progress.updates, 1, True)
+        batch = next(self.batches)
+        train_batch(self.run, batch, self.run.progress.updates, 1, True, len(batch.targets))
 
     def describe_augmentation(self) -> dict[str, Any]:
         transform = build_train_transform(self.run.config.augment, self.run.preprocessing)
@@ -153,9 +154,9 @@ class Ours:
         inputs = times.of("to tensor, normalise, collate", collate, batches)
         times.of("erase", self.run.task.erase, inputs)
         batch = next(self.batches)
-        train_batch(self.run, batch, 0, 1, True)
+        train_batch(self.run, batch, 0, 1, True, len(batch.targets))
         started = time.process_time()
-        train_batch(self.run, batch, 1, 1, True)
+        train_batch(self.run, batch, 1, 1, True, len(batch.targets))
         return times.ms | {"training step": 1e3 * (time.process_time() - started) / len(batch.targets)}
 
 

@@ -49,9 +49,7 @@ def train_as(config: TrainConfig, rank: int, world: int, port: int, before: Call
 
 def start(config: TrainConfig, world: int = 1, before: Callable[[], None] | None = None) -> list[BaseProcess]:
     port = free_port()
-    processes = [
-        CONTEXT.Process(target=train_as, args=(config, rank, world, port, before), daemon=True) for rank in range(world)
-    ]
+    processes = [CONTEXT.Process(target=train_as, args=(config, rank, world, port, before)) for rank in range(world)]
     for process in processes:
         process.start()
     return processes
