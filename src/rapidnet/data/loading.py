@@ -12,13 +12,16 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from rapidnet.config import BadSamples
 from rapidnet.data.batches import BatchShares
 from rapidnet.data.decode import BadImageError, load_image
-from rapidnet.data.folder import Split
+from rapidnet.data.folder import Sample, Split
 from rapidnet.data.transforms import ImageTransform, seed_all, seeded
 from rapidnet.environment import write_text_atomically
 from rapidnet.errors import UserError
 
-Key = tuple[int, int]
-"""(epoch, index): everything random about a sample follows from it and the run's seed."""
+Key = tuple[int, ...]
+"""(epoch, index), and n where an image is drawn for the n-th time again within its epoch: everything random about a
+sample follows from it and the run's seed."""
+Label = int | Tensor
+"""A class index, or 0 and 1 for each class, float32 [C]."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class BadSample:
 
 @dataclass
 class Batch:
-    """images uint8 [B, 3, H, W], targets int64 [B], the images that could not be read, and every key asked for.
+    """images uint8 [B, 3, H, W], targets int64 [B] or float32 [B, C], the images that could not be read, every key.
 
     `good_keys` are those of `images`, in their order.
     """
@@ -50,10 +53,10 @@ class SizedDataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, int] | BadSample: ...
+    def __getitem__(self, key: Key) -> tuple[Tensor, Label] | BadSample: ...
 
 
-class ImageFolder(Dataset[tuple[Tensor, int] | BadSample]):
+class ImageFolder(Dataset[tuple[Tensor, Label] | BadSample]):
     """The images of one split through one transform; an unreadable one comes as a `BadSample`."""
 
     def __init__(self, split: Split, transform: ImageTransform, seed: int) -> None:
@@ -67,15 +70,22 @@ class ImageFolder(Dataset[tuple[Tensor, int] | BadSample]):
         """A name and label for every image, the same wherever the folder lies."""
         return [f"{Path(sample.path).name} {sample.label}" for sample in self.samples]
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, int] | BadSample:
-        epoch, index = key
-        sample = self.samples[index]
+    def __getitem__(self, key: Key) -> tuple[Tensor, Label] | BadSample:
+        sample = self.samples[key[1]]
         try:
             image = load_image(self.fetch(sample))
         except BadImageError as error:
             return BadSample(sample.path, str(error))
-        with seeded(self.seed, epoch, index):
-            return self.transform(image), sample.label
+        with seeded(self.seed, *key):
+            return self.transform(image), self.encode(sample)
+
+    def encode(self, sample: Sample) -> Label:
+        """The sample's class, or several as zeros and ones."""
+        if isinstance(sample.label, int):
+            return sample.label
+        several = torch.zeros(len(self.classes))
+        several[list(sample.label)] = 1
+        return several
 
 
 class EpochSampler(Sampler[Key]):
@@ -95,31 +105,36 @@ class EpochSampler(Sampler[Key]):
         return self.length - self.start
 
     def __iter__(self) -> Iterator[Key]:
+        yield from self.draw()[self.start :]
+
+    def draw(self) -> list[Key]:
+        """Every key of the epoch, in order: a function of (seed, epoch) alone."""
         order = torch.arange(self.length)
         if self.shuffle:
             generator = torch.Generator()
             generator.manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.length, generator=generator)
-        yield from ((self.epoch, int(index)) for index in order[self.start :])
+        return [(self.epoch, index) for index in order.tolist()]
 
 
-def collate(items: list[tuple[Key, tuple[Tensor, int] | BadSample]]) -> Batch:
+def collate(items: list[tuple[Key, tuple[Tensor, Label] | BadSample]]) -> Batch:
     """Stack the readable samples of a batch and list the others; a batch of none has an empty image tensor."""
     good = [item for _, item in items if not isinstance(item, BadSample)]
     images = torch.stack([image for image, _ in good]) if good else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
-    targets = torch.tensor([label for _, label in good], dtype=torch.int64)
+    # One class each, or a row of zeros and ones.
+    targets = torch.stack([torch.as_tensor(label) for _, label in good]) if good else torch.empty(0, dtype=torch.int64)
     bad = [item for _, item in items if isinstance(item, BadSample)]
     good_keys = [key for key, item in items if not isinstance(item, BadSample)]
     return Batch(images, targets, bad, [key for key, _ in items], good_keys)
 
 
-class _Keyed(Dataset[tuple[Key, tuple[Tensor, int] | BadSample]]):
+class _Keyed(Dataset[tuple[Key, tuple[Tensor, Label] | BadSample]]):
     """Hands each sample out with its key, so that batches know what they were made of."""
 
     def __init__(self, dataset: SizedDataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, key: Key) -> tuple[Key, tuple[Tensor, int] | BadSample]:
+    def __getitem__(self, key: Key) -> tuple[Key, tuple[Tensor, Label] | BadSample]:
         return key, self.dataset[key]
 
 

@@ -54,7 +54,7 @@ def run_teacher_cache(config: TeacherCacheConfig) -> int:
                     with fabric.autocast():
                         logits = guide(images).cpu()
                     answers = logits.argmax(1) if config.store == "hard" else logits
-                    rows[[index for _, index in batch.good_keys]] = answers.numpy()
+                    rows[[key[1] for key in batch.good_keys]] = answers.numpy()
                 bar.advance(shown, len(batch.keys))
             save_rows(folder / epoch_file(epoch), rows)
     finish_cache(folder, config, view)

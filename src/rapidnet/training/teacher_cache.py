@@ -79,7 +79,7 @@ class CachedGuide:
         epoch = keys[0][0]
         if epoch != self.epoch:
             self.epoch, self.rows = epoch, np.load(self.folder / epoch_file(epoch), mmap_mode="r")
-        rows = torch.from_numpy(np.array(self.rows[[index for _, index in keys]]))
+        rows = torch.from_numpy(np.array(self.rows[[key[1] for key in keys]]))
         if rows.ndim == 1:
             absent = rows == ABSENT
             rows = torch.nn.functional.one_hot(rows.long().clamp(min=0), self.num_classes).float()
