@@ -7,10 +7,11 @@ and may be none, split is train or val. Other columns are passed over.
 import csv
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rapidnet.data.folder import Sample, Split, build_exclusion
 from rapidnet.data.grouping import compile_groups, hold_out_groups, name_below, refuse_leak, stratify
@@ -76,6 +77,14 @@ def open_labelled_evaluation(labels: str | Path, root: str | Path, classes: list
     chosen = [row for row in rows if row.split == "val"] or rows
     samples = [Sample(str(row.path), tuple(sorted(map(classes.index, row.labels)))) for row in chosen]
     return Split("val", classes, samples)
+
+
+def limit_labelled(split: Split, images: int, seed: int) -> Split:
+    """About so many images, a seeded choice in which each label keeps its share."""
+    if len(split.samples) <= images:
+        return split
+    chosen = _choose(split.samples, split.classes, images / len(split.samples), seed)
+    return replace(split, samples=[sample for sample, own in zip(split.samples, chosen, strict=True) if own])
 
 
 def read_rows(path: Path, root: Path) -> list[Row]:
@@ -171,14 +180,17 @@ def _exclude(rows: list[Row], exclude: str, root: str | Path) -> tuple[list[Row]
 def _hold_out(
     samples: list[Sample], classes: list[str], root: str | Path, val_fraction: float, seed: int, group_regex: str
 ) -> tuple[list[Sample], list[Sample]]:
-    labels = [sample.labels for sample in samples]
     if group_regex:
-        names = [name_below(sample.path, root) for sample in samples]
+        names, labels = [name_below(sample.path, root) for sample in samples], [sample.labels for sample in samples]
         chosen = hold_out_groups(names, labels, classes, val_fraction, seed, compile_groups(group_regex))
     else:
-        counts = np.zeros((len(samples), len(classes)), dtype=np.int64)
-        for row, own in enumerate(labels):
-            counts[row, list(own)] = 1
-        chosen = stratify(counts, np.ones(len(samples), dtype=np.int64), val_fraction, seed)
+        chosen = _choose(samples, classes, val_fraction, seed)
     held = [sample for sample, is_val in zip(samples, chosen, strict=True) if is_val]
     return [sample for sample, is_val in zip(samples, chosen, strict=True) if not is_val], held
+
+
+def _choose(samples: list[Sample], classes: list[str], share: float, seed: int) -> NDArray[np.bool_]:
+    counts = np.zeros((len(samples), len(classes)), dtype=np.int64)
+    for row, sample in enumerate(samples):
+        counts[row, list(sample.labels)] = 1
+    return stratify(counts, np.ones(len(samples), dtype=np.int64), share, seed)
