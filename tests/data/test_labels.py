@@ -7,7 +7,7 @@ import pytest
 
 from conftest import write_images
 from rapidnet.data.folder import Split
-from rapidnet.data.labels import open_labelled_evaluation, open_labels
+from rapidnet.data.labels import limit_labelled, open_labelled_evaluation, open_labels
 from rapidnet.errors import UserError
 
 
@@ -47,6 +47,14 @@ def test_labels_are_held_out_by_their_shares(images: Path) -> None:
     assert sum(not sample.labels for sample in [*train.samples, *val.samples]) == 4
     assert open_labels(images / "labels.csv", images, 0.25, seed=0)[1] == val
     assert open_labels(images / "labels.csv", images, 0.25, seed=1)[1] != val
+
+
+def test_a_limit_keeps_the_labels_shares(images: Path) -> None:
+    train = open_labels(write_csv(images, make_lines()), images, 0.1, seed=0)[0]
+    few = limit_labelled(train, 12, seed=0)
+    assert len(few.samples) == pytest.approx(12, abs=2) and set(few.samples) < set(train.samples)
+    assert count(few)[2] == pytest.approx(3, abs=1) and few == limit_labelled(train, 12, seed=0)
+    assert limit_labelled(train, 99, seed=0) is train
 
 
 def test_a_split_column_is_followed_unless_held_out(images: Path) -> None:

@@ -47,6 +47,9 @@ def test_agrees_with_sklearn_and_torchmetrics() -> None:
     losses = [reference.log_loss(targets[:, i], probabilities[:, i].astype(np.float64)) for i in range(6)]
     assert result["bce"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert fill(probabilities, targets, 7).compute() == result
+    merged = fill(probabilities[:100], targets[:100])
+    merged.merge(fill(probabilities[100:], targets[100:]))
+    assert merged.compute() == result
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 

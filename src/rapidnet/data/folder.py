@@ -70,7 +70,13 @@ def open_splits(
 
 
 def divide(
-    train: Split, val: Split | None, root: str | Path, val_fraction: float, seed: int, exclude: str, group_regex: str = ""
+    train: Split,
+    val: Split | None,
+    root: str | Path,
+    val_fraction: float,
+    seed: int,
+    exclude: str,
+    group_regex: str = "",
 ) -> tuple[Split, Split]:
     """Give val the classes of train, or hold it out of train if it is None; refuse what cannot be trained on."""
     if len(train.classes) < 2:

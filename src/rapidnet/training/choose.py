@@ -36,7 +36,9 @@ def build_task(
             weights = weigh_classes(counts, config.balance_beta)
     if config.labels:
         return MultiLabelTask(num_classes, config.augment, preprocessing, config.seed, weights)
-    return ClassificationTask(num_classes, config.augment, preprocessing, config.distillation, guide, config.seed, weights)
+    return ClassificationTask(
+        num_classes, config.augment, preprocessing, config.distillation, guide, config.seed, weights
+    )
 
 
 def describe_balance(config: TrainConfig, dataset: SizedDataset) -> str:
