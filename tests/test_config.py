@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from rapidnet.config import AugmentConfig, OptimizerConfig, PredictConfig, TrainConfig
+from rapidnet.config import AugmentConfig, DistillationConfig, OptimizerConfig, PredictConfig, TrainConfig
 from rapidnet.errors import UserError
 
 
@@ -20,6 +20,14 @@ from rapidnet.errors import UserError
         ({"train_length": 5}, "train_length has no effect"),
         ({"data": "builtin", "holdout": True}, "holdout has no effect"),
         ({"data": "builtin", "augment": AugmentConfig(hflip=0.0)}, "hflip has no effect"),
+        ({"data": "builtin", "balance": "loss"}, "balance has no effect on --data builtin"),
+        ({"data": "builtin", "group_regex": "(a)"}, "group_regex has no effect"),
+        ({"data": "builtin", "labels": "labels.csv"}, "labels has no effect"),
+        ({"balance_power": 0.5}, "balance_power has no effect on balance none"),
+        ({"balance": "sampling", "balance_beta": 0.9}, "balance_beta has no effect on balance sampling"),
+        ({"balance": "sampling", "balance_power": 0.0}, "balance_power is 0"),
+        ({"balance": "loss", "balance_beta": 1.0}, "balance_beta is 1"),
+        ({"labels": "l.csv", "distillation": DistillationConfig(teacher="x")}, "teacher has no effect with several"),
         ({"data": ""}, "nothing to train on"),
     ],
 )
@@ -35,6 +43,7 @@ def test_refused_parts() -> None:
         (lambda: AugmentConfig(crop_scale=(0.9, 0.1)), "crop_scale"),
         (lambda: AugmentConfig(hflip=1.5), "hflip"),
         (lambda: PredictConfig("run", "x.jpg", top=0), "top is 0"),
+        (lambda: PredictConfig("run", "x.jpg", threshold=2), "threshold is 2"),
     ):
         with pytest.raises(UserError, match=word):
             build()

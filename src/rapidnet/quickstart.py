@@ -25,6 +25,7 @@ from rapidnet.environment import append_row, describe_environment, read_rows, wr
 from rapidnet.errors import UserError
 from rapidnet.evaluation.equality import Equality, compare
 from rapidnet.evaluation.evaluate import evaluate
+from rapidnet.evaluation.metrics import ClassificationMeter
 from rapidnet.evaluation.pictures import draw_confusion, draw_curves, draw_examples, draw_reliability, save_figure
 from rapidnet.evaluation.predict import Prediction, predict_files
 from rapidnet.evaluation.trained import Trained, load_trained
@@ -75,6 +76,7 @@ def run_quickstart(config: QuickstartConfig) -> int:
     # The last epoch, not the best one: that was chosen on the scenes that are measured here.
     trained = load_trained(folder / "run" / LAST)
     result, meter = evaluate(trained, EvaluateConfig(run=str(folder / "run")), folder, console)
+    assert isinstance(meter, ClassificationMeter)
     low, high = result["top1_interval"]
     console.print(f"top-1 [bold]{result['top1']:.2f}%[/bold] (95% interval {low:.2f} to {high:.2f}) on held-out digits")
     console.rule("3 of 5  fold and prove")

@@ -55,6 +55,7 @@ def test_a_case_by_hand() -> None:
         "class": "c2", "support": 0, "precision": 0.0, "recall": None, "f1": None, "recall_interval": None
     }  # fmt: skip
     assert result["macro_f1"] == pytest.approx((50 + 200 / 3) / 2)
+    assert result["balanced_accuracy"] == 50, "the third class has no images"
 
 
 def test_agrees_with_sklearn_and_torchmetrics() -> None:
@@ -69,6 +70,7 @@ def test_agrees_with_sklearn_and_torchmetrics() -> None:
     assert result["top1"] == pytest.approx(100 * reference.accuracy_score(targets, predicted))
     assert result["top5"] == pytest.approx(100 * reference.top_k_accuracy_score(targets, probabilities, k=5))
     assert result["macro_f1"] == pytest.approx(100 * reference.f1_score(targets, predicted, average="macro"))
+    assert result["balanced_accuracy"] == pytest.approx(100 * reference.balanced_accuracy_score(targets, predicted))
     assert result["nll"] == pytest.approx(reference.log_loss(targets, normalized), rel=1e-5)
     ece = multiclass_calibration_error(from_numpy(probabilities), from_numpy(targets), num_classes=8, n_bins=15)
     assert result["ece"] == pytest.approx(100 * float(ece), abs=1e-4)

@@ -14,6 +14,8 @@ class EvaluateConfig:
     """A run folder or a checkpoint file."""
     data: str = ""
     """A folder of classes or with val/<class>/, tar shards or hf:NAME; empty takes the data of the training run."""
+    labels: str = ""
+    """A CSV of labels, for --data and a run whose images carry several."""
     weights: Weights = "best"
     """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
     fold: bool = False
@@ -38,6 +40,8 @@ class PredictConfig:
     """An image, a folder of images, or a quoted pattern such as 'photos/*.jpg'."""
     top: int = 5
     """How many classes to name."""
+    threshold: float = 0.5
+    """Name the classes at least so probable, where an image may carry several labels."""
     json: bool = False
     """Print one JSON line for each image instead of a table."""
     save: str = ""
@@ -51,6 +55,7 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         check(self.top >= 1, f"top is {self.top}; it must be at least 1")
+        check(0 <= self.threshold <= 1, f"threshold is {self.threshold}; it must lie between 0 and 1")
 
 
 @dataclass

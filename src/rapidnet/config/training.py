@@ -93,6 +93,10 @@ class TrainConfig:
     """Passes over the training images."""
     image_size: int = 224
     """Height and width of the network's input, in pixels."""
+    first_image_size: int = 0
+    """Train the first epoch at this size; it rises to image_size over the first four fifths of the run. 0 does not."""
+    repeated_augment: int = 1
+    """Views of each image in an epoch, which then has as many fewer images."""
     output: str = "runs/train"
     """The run folder to write; must be new or empty."""
     batch_size: int = 64
@@ -105,6 +109,16 @@ class TrainConfig:
     """Hold out val_fraction of train even if there is a val/: for tuning, so that val stays unseen."""
     exclude: str = ""
     """Leave images out: a pattern of file names such as 'IMG_00*', or a text file of paths such as quarantine.txt."""
+    labels: str = ""
+    """A CSV with the columns file (relative to --data), labels (several, separated by |) and perhaps split."""
+    group_regex: str = ""
+    """Never split images whose paths give the same first group, such as 'patient(\\d+)', into train and val."""
+    balance: Literal["none", "sampling", "loss"] = "none"
+    """Help rare classes: draw their images more often, or let these count more in the loss."""
+    balance_power: float = 1.0
+    """How far sampling goes: 1 draws every class equally often, 0.5 goes half the way, 0 would change nothing."""
+    balance_beta: float = 0.999
+    """How far the loss goes: near 1 a class counts inversely to its images, 0 would change nothing."""
     crop_pct: float = 0.0
     """Share of the resized image that evaluation crops; 0 takes the network's own value."""
     init: str = ""
@@ -132,7 +146,7 @@ class TrainConfig:
     evaluate_every: int = 1
     """Evaluate after every so many epochs, and after the last."""
     patience: int = 0
-    """Stop after so many epochs without a better validation top-1; 0 never stops early."""
+    """Stop after so many epochs without a better validation score; 0 never stops early."""
     seed: int = 0
     """Seeds the split, the order, the augmentation and the initial weights."""
     workers: int = -1
@@ -154,6 +168,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check(self.epochs >= 1, f"epochs is {self.epochs}; it must be at least 1")
         check(self.image_size >= 32, f"image_size is {self.image_size}; the network needs at least 32 pixels")
+        first = self.first_image_size
+        check(
+            first == 0 or 32 <= first < self.image_size, f"first_image_size is {first}; it must lie in [32, image_size)"
+        )
+        check(self.repeated_augment >= 1, f"repeated_augment is {self.repeated_augment}; it must be at least 1")
         check(self.batch_size >= 2, f"batch_size is {self.batch_size}; BatchNorm needs at least 2")
         check(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}; it must be at least 1")
         check(self.accumulate >= 1, f"accumulate is {self.accumulate}; it must be at least 1")
@@ -163,13 +182,16 @@ class TrainConfig:
         check(0 < self.val_fraction < 1, f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
         check(0 <= self.crop_pct <= 1, f"crop_pct is {self.crop_pct}; it must lie between 0 and 1")
         check(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}; it must lie in [0, 1)")
+        check(0 < self.balance_power <= 1, f"balance_power is {self.balance_power}; it must lie in (0, 1]")
+        check(0 < self.balance_beta < 1, f"balance_beta is {self.balance_beta}; it must lie between 0 and 1")
         self._refuse_what_has_no_effect()
         check(bool(self.data or self.resume), "nothing to train on; give --data DIR, --data builtin or --resume RUN")
 
     def _refuse_what_has_no_effect(self) -> None:
         """Built-in scenes are composed, not cropped and flipped; a folder has the images it has."""
         builtin = self.data == "builtin"
-        unused = ["val_fraction", "holdout", "exclude", "crop_pct"] if builtin else ["train_length"]
+        grouping = ["labels", "group_regex", "balance", "first_image_size"]
+        unused = ["val_fraction", "holdout", "exclude", "crop_pct", *grouping] if builtin else ["train_length"]
         for spec in fields(self):
             unset = spec.name not in unused or getattr(self, spec.name) == spec.default
             check(unset, f"{spec.name} has no effect on --data {self.data}; leave it out")
@@ -178,6 +200,16 @@ class TrainConfig:
             for name in ("crop_scale", "crop_ratio", "hflip", "color_jitter", "rand_augment"):
                 unset = getattr(self.augment, name) == getattr(default, name)
                 check(unset, f"augment.{name} has no effect on --data builtin; leave it out")
+
+        for name, wanted in (("balance_power", "sampling"), ("balance_beta", "loss")):
+            unset = self.balance == wanted or getattr(self, name) == getattr(TrainConfig, name)
+            check(unset, f"{name} has no effect on balance {self.balance}; leave it out or take balance {wanted}")
+        both = self.repeated_augment > 1 and self.balance == "sampling"
+        check(
+            not both, "repeated_augment has no effect with balance sampling, which repeats rare images; leave one out"
+        )
+        taught = bool(self.labels) and bool(self.distillation.teacher)
+        check(not taught, "distillation.teacher has no effect with several labels an image; leave it or labels out")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
@@ -206,4 +238,5 @@ class TeacherCacheConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(bool(self.distillation.teacher), "nobody to ask; give --distillation.teacher")
+        check(self.balance == "none", "balance has no effect on a teacher cache; leave it out")
         check(not self.resume, "resume has no effect on a teacher cache; run the same command again to go on")

@@ -127,7 +127,7 @@ def list_samples(reader: Reader, data: str) -> list[Look]:
     """Every image in shards or a Hugging Face dataset."""
     splits = [open_split() for open_split in reader(data, None) if open_split]
     return [
-        (sample.path, split.name, split.classes[sample.label], partial(split.fetch, sample))
+        (sample.path, split.name, split.classes[sample.labels[0]], partial(split.fetch, sample))
         for split in splits
         for sample in split.samples
     ]

@@ -75,7 +75,7 @@ class BuiltinScenes(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, int]:
+    def __getitem__(self, key: int | tuple[int, ...]) -> tuple[Tensor, int]:
         """(image uint8 [3, S, S], label)."""
         epoch, index = (0, key) if isinstance(key, int) else key
         scene = self.scene(index, epoch)

@@ -8,15 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from rapidnet.data.decode import IMAGE_EXTENSIONS, Source
+from rapidnet.data.grouping import compile_groups, hold_out_groups, name_below, refuse_leak
 from rapidnet.errors import UserError
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image file; `label` indexes the class list."""
+    """One labelled image file; `label` indexes the class list, several times where an image may carry several."""
 
     path: str
-    label: int
+    label: int | tuple[int, ...]
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The classes it carries: one, or for several labels any number."""
+        return self.label if isinstance(self.label, tuple) else (self.label,)
 
 
 def fetch_file(sample: Sample) -> Source:
@@ -38,7 +44,7 @@ class Split:
 
 
 def open_splits(
-    root: str | Path, val_fraction: float, seed: int, holdout: bool = False, exclude: str = ""
+    root: str | Path, val_fraction: float, seed: int, holdout: bool = False, exclude: str = "", group_regex: str = ""
 ) -> tuple[Split, Split]:
     """Return (train, val) of a folder.
 
@@ -47,9 +53,10 @@ def open_splits(
         val_fraction, seed: the held-out share of each class, at least one image, seeded and stratified.
         holdout: hold out a part of train even if there is a val/.
         exclude: leave out images by a pattern of file names, or those listed in a text file.
+        group_regex: its first group, found in paths relative to root, names the images that stay on one side.
     Raises:
         UserError: no such folder, fewer than two classes, an empty class, a class of val unknown in train, an
-            `exclude` that leaves nothing out.
+            `exclude` that leaves nothing out, groups that cannot be told or that are in train and val.
     """
     root = Path(root)
     if not root.is_dir():
@@ -58,18 +65,29 @@ def open_splits(
     excluded = build_exclusion(exclude)
     train = read_split(root / "train" if has_splits else root, "train", excluded)
     if has_splits and (root / "val").is_dir() and not holdout:
-        return divide(train, read_split(root / "val", "val", excluded), root, val_fraction, seed, exclude)
-    return divide(train, None, root, val_fraction, seed, exclude)
+        return divide(train, read_split(root / "val", "val", excluded), root, val_fraction, seed, exclude, group_regex)
+    return divide(train, None, root, val_fraction, seed, exclude, group_regex)
 
 
 def divide(
-    train: Split, val: Split | None, root: str | Path, val_fraction: float, seed: int, exclude: str
+    train: Split,
+    val: Split | None,
+    root: str | Path,
+    val_fraction: float,
+    seed: int,
+    exclude: str,
+    group_regex: str = "",
 ) -> tuple[Split, Split]:
     """Give val the classes of train, or hold it out of train if it is None; refuse what cannot be trained on."""
     if len(train.classes) < 2:
         raise UserError(f"{root} holds only one class, '{train.classes[0]}'; a classifier needs at least two")
     if val is not None:
         val = align_classes(val, train.classes)
+        if group_regex:
+            ours, theirs = ([name_below(sample.path, root) for sample in split.samples] for split in (train, val))
+            refuse_leak(ours, theirs, compile_groups(group_regex))
+    elif group_regex:
+        train, val = hold_out_whole(train, root, val_fraction, seed, group_regex)
     else:
         train, val = hold_out(train, val_fraction, seed)
     if exclude and not train.left_out + val.left_out:
@@ -128,7 +146,7 @@ def align_classes(split: Split, classes: list[str]) -> Split:
             f"known are {', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}"
         )
     label = {i: classes.index(name) for i, name in enumerate(split.classes)}
-    return replace(split, classes=classes, samples=[replace(s, label=label[s.label]) for s in split.samples])
+    return replace(split, classes=classes, samples=[replace(s, label=label[s.labels[0]]) for s in split.samples])
 
 
 def order_classes(names: Iterable[str]) -> list[str]:
@@ -147,6 +165,20 @@ def hold_out(split: Split, val_fraction: float, seed: int) -> tuple[Split, Split
         count = min(max(1, round(val_fraction * len(indices))), len(indices) - 1)
         rng = np.random.default_rng([seed, label])
         chosen |= {int(i) for i in rng.permutation(indices)[:count]}
+    return _divide(split, chosen)
+
+
+def hold_out_whole(
+    split: Split, root: str | Path, val_fraction: float, seed: int, group_regex: str
+) -> tuple[Split, Split]:
+    """Split off whole groups, about a share of each class; see `grouping.hold_out_groups`."""
+    names = [name_below(sample.path, root) for sample in split.samples]
+    labels = [sample.labels for sample in split.samples]
+    held = hold_out_groups(names, labels, split.classes, val_fraction, seed, compile_groups(group_regex))
+    return _divide(split, {i for i, is_held in enumerate(held) if is_held})
+
+
+def _divide(split: Split, chosen: set[int]) -> tuple[Split, Split]:
     train = [sample for i, sample in enumerate(split.samples) if i not in chosen]
     val = [sample for i, sample in enumerate(split.samples) if i in chosen]
     return replace(split, samples=train), replace(split, name="val", samples=val, left_out=0)

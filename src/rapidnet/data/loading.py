@@ -12,14 +12,17 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from rapidnet.config import BadSamples
 from rapidnet.data.batches import BatchShares
 from rapidnet.data.decode import BadImageError, load_image, load_pixels
-from rapidnet.data.folder import Split
+from rapidnet.data.folder import Sample, Split
 from rapidnet.data.transforms import ImageTransform, TrainTransform, open_stream, seed_all
 from rapidnet.environment import write_text_atomically
 from rapidnet.errors import UserError
 from rapidnet.memory import keep_freed_memory
 
-Key = tuple[int, int]
-"""(epoch, index): everything random about a sample follows from it and the run's seed."""
+Key = tuple[int, ...]
+"""(epoch, index), and n where an image is drawn for the n-th time again within its epoch: everything random about a
+sample follows from it and the run's seed."""
+Label = int | Tensor
+"""A class index, or 0 and 1 for each class, float32 [C]."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class BadSample:
 
 @dataclass
 class Batch:
-    """images uint8 [B, 3, H, W] (channels-last memory), targets int64 [B], images that could not be read, all keys.
+    """images uint8 [B, 3, H, W] (channels-last memory), targets int64 [B] or float32 [B, C], bad images, all keys.
 
     `good_keys` are those of `images`, in their order.
     """
@@ -51,10 +54,10 @@ class SizedDataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, int] | BadSample: ...
+    def __getitem__(self, key: Key) -> tuple[Tensor, Label] | BadSample: ...
 
 
-class ImageFolder(Dataset[tuple[Tensor, int] | BadSample]):
+class ImageFolder(Dataset[tuple[Tensor, Label] | BadSample]):
     """The images of one split through one transform; an unreadable one comes as a `BadSample`."""
 
     def __init__(self, split: Split, transform: ImageTransform | TrainTransform, seed: int) -> None:
@@ -68,26 +71,34 @@ class ImageFolder(Dataset[tuple[Tensor, int] | BadSample]):
         """A name and label for every image, the same wherever the folder lies."""
         return [f"{Path(sample.path).name} {sample.label}" for sample in self.samples]
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, int] | BadSample:
-        epoch, index = key
-        sample = self.samples[index]
+    def __getitem__(self, key: Key) -> tuple[Tensor, Label] | BadSample:
+        sample = self.samples[key[1]]
         try:
             source = self.fetch(sample)
             if isinstance(self.transform, TrainTransform):
-                return self.transform(load_pixels(source), open_stream(self.seed, epoch, index)), sample.label
-            return self.transform(load_image(source)), sample.label
+                return self.transform(load_pixels(source), open_stream(self.seed, *key), key[0]), self.encode(sample)
+            return self.transform(load_image(source)), self.encode(sample)
         except BadImageError as error:
             return BadSample(sample.path, str(error))
+
+    def encode(self, sample: Sample) -> Label:
+        """The sample's class, or several as zeros and ones."""
+        if isinstance(sample.label, int):
+            return sample.label
+        several = torch.zeros(len(self.classes))
+        several[list(sample.label)] = 1
+        return several
 
 
 class EpochSampler(Sampler[Key]):
     """Keys (epoch, index) of one epoch, shuffled by (seed, epoch), from `start` on.
 
-    `set_epoch` chooses the epoch and how many samples of it were seen before an interruption.
+    `set_epoch` chooses the epoch and how many samples of it were seen before an interruption. With `repeats` an epoch
+    is as long but has that many views of fewer images, side by side (repeated augmentation, Hoffer et al. 2020).
     """
 
-    def __init__(self, length: int, seed: int, shuffle: bool = True) -> None:
-        self.length, self.seed, self.shuffle = length, seed, shuffle
+    def __init__(self, length: int, seed: int, shuffle: bool = True, repeats: int = 1) -> None:
+        self.length, self.seed, self.shuffle, self.repeats = length, seed, shuffle, repeats
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
@@ -97,33 +108,42 @@ class EpochSampler(Sampler[Key]):
         return self.length - self.start
 
     def __iter__(self) -> Iterator[Key]:
+        yield from self.draw()[self.start :]
+
+    def draw(self) -> list[Key]:
+        """Every key of the epoch, in order: a function of (seed, epoch) alone."""
         order = torch.arange(self.length)
         if self.shuffle:
             generator = torch.Generator()
             generator.manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.length, generator=generator)
-        yield from ((self.epoch, int(index)) for index in order[self.start :])
+        indices = order[: -(-self.length // self.repeats)].tolist()
+        keys: list[Key] = []
+        for index in indices:
+            keys += [(self.epoch, index, n) if n else (self.epoch, index) for n in range(self.repeats)]
+        return keys[: self.length]
 
 
-def collate(items: list[tuple[Key, tuple[Tensor, int] | BadSample]]) -> Batch:
+def collate(items: list[tuple[Key, tuple[Tensor, Label] | BadSample]]) -> Batch:
     """Stack the readable samples of a batch and list the others; a batch of none has an empty image tensor."""
     good = [item for _, item in items if not isinstance(item, BadSample)]
     # Decoders leave an image's channels beside each other and the network takes them so: nothing is transposed.
     rows = [image.permute(1, 2, 0) for image, _ in good] or [torch.empty(1, 1, 3, dtype=torch.uint8)]
     images = torch.stack(rows)[: len(good)].permute(0, 3, 1, 2)
-    targets = torch.tensor([label for _, label in good], dtype=torch.int64)
+    # One class each, or a row of zeros and ones.
+    targets = torch.stack([torch.as_tensor(label) for _, label in good]) if good else torch.empty(0, dtype=torch.int64)
     bad = [item for _, item in items if isinstance(item, BadSample)]
     good_keys = [key for key, item in items if not isinstance(item, BadSample)]
     return Batch(images, targets, bad, [key for key, _ in items], good_keys)
 
 
-class _Keyed(Dataset[tuple[Key, tuple[Tensor, int] | BadSample]]):
+class _Keyed(Dataset[tuple[Key, tuple[Tensor, Label] | BadSample]]):
     """Hands each sample out with its key, so that batches know what they were made of."""
 
     def __init__(self, dataset: SizedDataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, key: Key) -> tuple[Key, tuple[Tensor, int] | BadSample]:
+    def __getitem__(self, key: Key) -> tuple[Key, tuple[Tensor, Label] | BadSample]:
         return key, self.dataset[key]
 
 

@@ -100,7 +100,7 @@ def add_image(tar: tarfile.TarFile, split: Split, sample: Sample, number: str, r
         tar.addfile(info, io.BytesIO(content))
     path = Path(sample.path)
     original = path.relative_to(root).as_posix() if path.is_relative_to(root) else sample.path
-    return Entry(member, offset, len(data), split.classes[sample.label], original)
+    return Entry(member, offset, len(data), split.classes[sample.labels[0]], original)
 
 
 def choose_ending(path: str, data: bytes) -> str:

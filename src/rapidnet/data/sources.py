@@ -17,7 +17,7 @@ Reader = Callable[[str, Exclusion | None], tuple[LazySplit, LazySplit | None]]
 
 
 def open_splits(
-    root: str | Path, val_fraction: float, seed: int, holdout: bool = False, exclude: str = ""
+    root: str | Path, val_fraction: float, seed: int, holdout: bool = False, exclude: str = "", group_regex: str = ""
 ) -> tuple[Split, Split]:
     """Return (train, val) of anything that --data may be; the arguments are those of `folder.open_splits`.
 
@@ -26,7 +26,7 @@ def open_splits(
     """
     read = find_reader(root)
     if read is None:
-        return folder.open_splits(root, val_fraction, seed, holdout, exclude)
+        return folder.open_splits(root, val_fraction, seed, holdout, exclude, group_regex)
     open_train, open_val = read(str(root), folder.build_exclusion(exclude) if exclude else None)
     train = open_train()
     present = {sample.label for sample in train.samples}
@@ -35,7 +35,7 @@ def open_splits(
             remedy = "exclude fewer" if train.left_out else "add some or take the class out"
             raise UserError(f"class '{class_name}' of {root} has no training images; {remedy}")
     val = None if holdout or open_val is None else open_val()
-    return folder.divide(train, val, root, val_fraction, seed, exclude)
+    return folder.divide(train, val, root, val_fraction, seed, exclude, group_regex)
 
 
 def open_evaluation(root: str | Path, classes: list[str]) -> Split:

@@ -7,7 +7,7 @@ batches, where the network runs (`Preprocessing.normalize`), so that four times 
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,8 +90,8 @@ class TrainTransform:
     All that is random is drawn from the generator it is handed, never from a global one.
     """
 
-    def __init__(self, augment: AugmentConfig, preprocessing: Preprocessing) -> None:
-        self.augment, self.size = augment, preprocessing.image_size
+    def __init__(self, augment: AugmentConfig, preprocessing: Preprocessing, sizes: Sequence[int] = ()) -> None:
+        self.augment, self.size, self.sizes = augment, preprocessing.image_size, tuple(sizes)
         self.interpolation = preprocessing.interpolation_mode
         red, green, blue = (round(255 * value) for value in preprocessing.mean)
         fill = (red, green, blue)
@@ -99,8 +99,9 @@ class TrainTransform:
             RandAugment(augment.rand_augment, fill, preprocessing.interpolation) if augment.rand_augment else None
         )
 
-    def __call__(self, image: Tensor, rng: random.Random) -> Tensor:
+    def __call__(self, image: Tensor, rng: random.Random, epoch: int = 0) -> Tensor:
         """uint8 [3, H, W] -> uint8 [3, S, S], in channels-last memory."""
+        size = self.sizes[epoch] if self.sizes else self.size
         top, left, height, width = draw_crop(
             image.shape[1], image.shape[2], self.augment.crop_scale, self.augment.crop_ratio, rng
         )
@@ -109,7 +110,7 @@ class TrainTransform:
             crop = crop.flip(-1)
         # torchvision's resize is fastest on, and keeps, channels-last memory without gaps.
         crop = crop.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-        resized = resize(crop, [self.size, self.size], self.interpolation, antialias=True)
+        resized = resize(crop, [size, size], self.interpolation, antialias=True)
         if not self.augment.color_jitter and self.rand_augment is None:
             return resized
         pixels: Pixels = resized.permute(1, 2, 0).contiguous().numpy()
@@ -120,9 +121,11 @@ class TrainTransform:
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def build_train_transform(augment: AugmentConfig, preprocessing: Preprocessing) -> TrainTransform:
+def build_train_transform(
+    augment: AugmentConfig, preprocessing: Preprocessing, sizes: Sequence[int] = ()
+) -> TrainTransform:
     """What happens to a training image before it joins a batch; an unknown RandAugment setting is a UserError."""
-    return TrainTransform(augment, preprocessing)
+    return TrainTransform(augment, preprocessing, sizes)
 
 
 def draw_crop(

@@ -2,16 +2,32 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rapidnet.data.loading import BadSampleLog, Batch
 from rapidnet.data.transforms import Preprocessing
-from rapidnet.evaluation.metrics import ClassificationMeter
 
 Predict = Callable[[Tensor], Tensor]
 """Maps uint8 images [B, 3, S, S] to probabilities [B, num_classes]."""
+
+
+class Meter(Protocol):
+    """Collects probabilities [N, C] and targets batch by batch, and computes results from them."""
+
+    def update(self, probabilities: np.ndarray, targets: np.ndarray) -> None: ...
+
+    def compute(self) -> dict[str, Any]: ...
+
+    def merge(self, other: Any) -> None: ...
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Probabilities of one class out of several."""
+    return logits.softmax(1)
 
 
 def build_predict(
@@ -19,8 +35,12 @@ def build_predict(
     preprocessing: Preprocessing,
     channels_last: bool = True,
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+    activate: Callable[[Tensor], Tensor] = softmax,
 ) -> Predict:
-    """Probabilities of a network in eval mode, on the device its weights are on; float32 unless `autocast` differs."""
+    """Probabilities of a network in eval mode, on the device its weights are on; float32 unless `autocast` differs.
+
+    `activate` makes them from logits, as the task's `Measure` says.
+    """
     weight = next(model.parameters())
 
     def predict(images: Tensor) -> Tensor:
@@ -28,7 +48,7 @@ def build_predict(
         inputs = preprocessing.normalize(images.to(weight.device)).to(weight.dtype).contiguous(memory_format=layout)
         with torch.inference_mode(), autocast():
             logits: Tensor = model(inputs)
-        return logits.float().softmax(1)
+        return activate(logits.float())
 
     return predict
 
@@ -36,7 +56,7 @@ def build_predict(
 def measure(
     predict: Predict,
     loader: Iterable[Batch],
-    meter: ClassificationMeter,
+    meter: Meter,
     bad_samples: BadSampleLog,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> None:

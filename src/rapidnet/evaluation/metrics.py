@@ -72,9 +72,9 @@ class ClassificationMeter:
         Returns:
             images: how many; top1, top5 (None for five classes or fewer) with top1_interval, top5_interval
             (95 % Wilson, [low, high]); ece: expected calibration error of 15 equal bins; nll: mean negative
-            log-likelihood in nats, probabilities below 1e-12 counting as that; macro_f1: mean over the classes
-            that have images; per_class: class, support, precision, recall, f1, recall_interval; confusion:
-            counts [C][C], rows the true class, columns the predicted one.
+            log-likelihood in nats, probabilities below 1e-12 counting as that; balanced_accuracy (mean recall) and
+            macro_f1: means over the classes that have images; per_class: class, support, precision, recall, f1,
+            recall_interval; confusion: counts [C][C], rows the true class, columns the predicted one.
         Raises:
             UserError: no image was measured.
         """
@@ -94,6 +94,7 @@ class ClassificationMeter:
             "top5_interval": list(wilson_interval(hits5, count)) if has_top5 else None,
             "ece": 100 * float(binary_calibration_error(confidence, correct, n_bins=BINS)),
             "nll": float(nll.mean()),
+            "balanced_accuracy": float(np.mean([row["recall"] for row in per_class if row["recall"] is not None])),
             "macro_f1": float(np.mean([row["f1"] for row in per_class if row["f1"] is not None])),
             "per_class": per_class,
             "confusion": confusion.tolist(),

@@ -21,35 +21,40 @@ BLUE, ORANGE, RED, GREY = "#2f5d8a", "#c9752b", "#b3403a", "#8a8f98"
 NUMBERED_CLASSES, NAMED_CLASSES, CONFUSION_CELLS = 20, 60, 200
 
 
-def draw_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Loss, top-1 and learning rate over the epochs, the best epoch marked.
+def draw_curves(
+    rows: Sequence[Mapping[str, Any]], score: str = "top1", label: str = "top-1", train_score: str = "top1"
+) -> Figure:
+    """Loss, score and learning rate over the epochs, the best epoch marked.
 
     Args:
         rows: one for each epoch: "epoch" counted from 1; any of loss, val_loss, ema_loss (nats), train_top1,
             val_top1, ema_top1 (percent), lr, images_per_s may be missing or None.
+        score, label: what is in the place of top1 in these keys, and its name; train_score: in train_top1. Where the
+            two differ, so do the things they count, and training's is not drawn.
     Raises:
         ValueError: no rows.
     """
     if not rows:
         raise ValueError("there are no rows to draw")
-    figure = _build_figure(12, 3.8)
+    figure = build_figure(12, 3.8)
     loss, top1, lr = figure.subplots(1, 3)
     _plot(loss, rows, "loss", "training", GREY)
     _plot(loss, rows, "val_loss", "validation", BLUE)
     _plot(loss, rows, "ema_loss", "validation, averaged", ORANGE)
-    _plot(top1, rows, "train_top1", "training", GREY)
-    _plot(top1, rows, "val_top1", "validation", BLUE)
-    _plot(top1, rows, "ema_top1", "validation, averaged", ORANGE)
+    if score == train_score:
+        _plot(top1, rows, f"train_{score}", "training", GREY)
+    _plot(top1, rows, f"val_{score}", "validation", BLUE)
+    _plot(top1, rows, f"ema_{score}", "validation, averaged", ORANGE)
     _plot(lr, rows, "lr", "", BLUE)
-    scores = [(max(row.get(key) or 0.0 for key in ("val_top1", "ema_top1")), -row["epoch"]) for row in rows]
+    scores = [(max(row.get(key) or 0.0 for key in (f"val_{score}", f"ema_{score}")), -row["epoch"]) for row in rows]
     best, epoch = max(scores)
     if best > 0:
         for axes in (loss, top1):
             axes.axvline(-epoch, color=RED, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
         top1.plot([-epoch], [best], "o", color=RED, markersize=6, label=f"best: {best:.2f} % at epoch {-epoch}")
     speeds = [row["images_per_s"] for row in rows if row.get("images_per_s")]
-    for axes, title in ((loss, "Loss (nats)"), (top1, "Top-1 (%)"), (lr, "Learning rate")):
-        _style(axes, title, "epoch")
+    for axes, title in ((loss, "Loss (nats)"), (top1, f"{label} (%)".replace("top", "Top")), (lr, "Learning rate")):
+        style_axes(axes, title, "epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1, steps=[1, 2, 5, 10]))
         first, last = rows[0]["epoch"], rows[-1]["epoch"]
         axes.set_xlim(first - max(0.5, 0.02 * last), last + max(0.5, 0.02 * last))
@@ -77,7 +82,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     shares = np.divide(100 * counts, total, out=np.full_like(counts, np.nan), where=total > 0)
     number = len(classes)
     side = float(np.clip(2.2 + 0.42 * number, 4.6, 9))
-    figure = _build_figure(side + 4.6, side)
+    figure = build_figure(side + 4.6, side)
     axes, pairs = figure.subplots(1, 2, width_ratios=(side + 0.8, 3.8))
     block = math.ceil(number / CONFUSION_CELLS)
     colours = colormaps["Blues"].with_extremes(bad="#d9d9d9")
@@ -91,11 +96,11 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
     index = "" if number <= NAMED_CLASSES else " (index)"
-    _style(axes, "", f"predicted class{index}", f"true class{index}")
+    style_axes(axes, "", f"predicted class{index}", f"true class{index}")
     axes.grid(False)
     if number <= NAMED_CLASSES:
         size = 9 if number <= NUMBERED_CLASSES else 6
-        names = [_plain(name, 18) for name in classes]
+        names = [shorten(name, 18) for name in classes]
         axes.set_xticks(range(number), names, rotation=90 if number > 3 else 0, fontsize=size)
         axes.set_yticks(range(number), names, fontsize=size)
     if number <= NUMBERED_CLASSES:
@@ -111,7 +116,7 @@ def draw_reliability(bins: Mapping[str, Sequence[Any]], ece: float) -> Figure:
         bins: from `ClassificationMeter.reliability_bins`.
         ece: expected calibration error in percent.
     """
-    figure = _build_figure(5, 5.6)
+    figure = build_figure(5, 5.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     lefts, width = np.asarray(bins["edges"][:-1]), bins["edges"][1] - bins["edges"][0]
     filled = [i for i, count in enumerate(bins["count"]) if count]
@@ -126,8 +131,8 @@ def draw_reliability(bins: Mapping[str, Sequence[Any]], ece: float) -> Figure:
     upper.plot([0, 100], [0, 100], color="#333333", linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration")
     total = sum(bins["count"])
     lower.bar(lefts, 100 * np.asarray(bins["count"]) / max(total, 1), color=GREY, **bars)
-    _style(upper, f"Calibration error {ece:.2f} %, {total:,} images", "", "right (%)")
-    _style(lower, "", "confidence of the first answer (%)", "images (%)")
+    style_axes(upper, f"Calibration error {ece:.2f} %, {total:,} images", "", "right (%)")
+    style_axes(lower, "", "confidence of the first answer (%)", "images (%)")
     upper.set(xlim=(0, 100), ylim=(0, 100))
     figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=3)
     return figure
@@ -147,14 +152,14 @@ def draw_examples(images: Sequence[np.ndarray], titles: Sequence[str], colours: 
     columns = min(len(images), 8, math.ceil(math.sqrt(1.6 * len(images))))
     lines = max(title.count("\n") + 1 for title in titles)
     count = math.ceil(len(images) / columns)
-    figure = _build_figure(1.75 * columns, (1.75 + 0.17 * lines) * count)
+    figure = build_figure(1.75 * columns, (1.75 + 0.17 * lines) * count)
     for axes in figure.subplots(count, columns, squeeze=False).flat:
         axes.axis("off")
         axes.set_anchor("N")
     for axes, image, title, colour in zip(figure.axes, images, titles, colours, strict=False):
         small = max(image.shape[:2]) < 200
         axes.imshow(image, interpolation="nearest" if small else "antialiased")
-        shortened = "\n".join(_plain(line, 24) for line in title.split("\n"))
+        shortened = "\n".join(shorten(line, 24) for line in title.split("\n"))
         axes.set_title(shortened, fontsize=8, color=colour, pad=3)
     return figure
 
@@ -174,13 +179,13 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _build_figure(width: float, height: float) -> Figure:
+def build_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08), facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _style(axes: Axes, title: str, x_label: str, y_label: str = "") -> None:
+def style_axes(axes: Axes, title: str, x_label: str, y_label: str = "") -> None:
     axes.set_title(title, fontsize=10, loc="left", color="#333333")
     axes.set_xlabel(x_label, fontsize=9)
     axes.set_ylabel(y_label, fontsize=9)
@@ -223,7 +228,7 @@ def _list_pairs(axes: Axes, counts: np.ndarray, total: np.ndarray, classes: Sequ
     np.fill_diagonal(wrong, 0)
     order = [divmod(int(flat), len(classes)) for flat in np.argsort(-wrong, axis=None, kind="stable")[:top]]
     entries = [
-        f"{_plain(classes[true], 20)} → {_plain(classes[guess], 20)}\n"
+        f"{shorten(classes[true], 20)} → {shorten(classes[guess], 20)}\n"
         f"    {wrong[true, guess]:.0f} of {total[true]:.0f} ({100 * wrong[true, guess] / total[true]:.0f} %)"
         for true, guess in order
         if wrong[true, guess] > 0
@@ -234,7 +239,7 @@ def _list_pairs(axes: Axes, counts: np.ndarray, total: np.ndarray, classes: Sequ
     axes.text(0.06, 1, heading + text, va="top", fontsize=8, color="#333333", transform=axes.transAxes, linespacing=1.3)
 
 
-def _plain(text: str, longest: int) -> str:
+def shorten(text: str, longest: int) -> str:
     """The text shortened in its middle, its dollar signs meaning themselves and not mathematics."""
     if len(text) > longest:
         tail = longest // 3

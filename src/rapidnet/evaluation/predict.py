@@ -27,7 +27,10 @@ from rapidnet.models import reparameterize
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest classes of one picture, best first, with probabilities in [0, 1]; or why it could not be read."""
+    """The likeliest classes of one picture, best first, with probabilities in [0, 1]; or why it could not be read.
+
+    Where a picture may carry several labels, `answers` are all that are likely enough, perhaps none.
+    """
 
     path: Path
     answers: list[tuple[str, float]]
@@ -45,6 +48,7 @@ def run_predict(config: PredictConfig) -> int:
     console = Console()
     notes = Console(stderr=True)
     trained = load_trained(config.run, config.weights)
+    check_options(config, trained)
     paths = find_images(config.images)
     unreadable = 0
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -54,7 +58,9 @@ def run_predict(config: PredictConfig) -> int:
     with Progress(
         *columns, console=show_on, transient=True, redirect_stdout=at_terminal, disable=len(paths) == 1
     ) as bar:
-        for prediction in bar.track(predict_files(trained, paths, config.top, config.batch_size), total=len(paths)):
+        for prediction in bar.track(
+            predict_files(trained, paths, config.top, config.batch_size, config.threshold), total=len(paths)
+        ):
             if prediction.error:
                 unreadable += 1
                 if config.bad_samples == "error":
@@ -73,6 +79,15 @@ def run_predict(config: PredictConfig) -> int:
     return 0
 
 
+def check_options(config: PredictConfig, trained: Trained) -> None:
+    """Refuse what the run's task makes no use of."""
+    several = trained.task == "multilabel"
+    name, instead = ("top", "threshold") if several else ("threshold", "top")
+    if getattr(config, name) != getattr(PredictConfig, name):
+        carry = "several labels" if several else "one label"
+        raise UserError(f"--{name} has no effect on {config.run}, whose images carry {carry}; use --{instead}")
+
+
 def find_images(where: str) -> list[Path]:
     """The image named, those below the folder named, or those that match the pattern; sorted.
 
@@ -89,11 +104,18 @@ def find_images(where: str) -> list[Path]:
     return found
 
 
-def predict_files(trained: Trained, paths: Sequence[Path], top: int, batch_size: int) -> Iterator[Prediction]:
-    """Predictions in the order of `paths`, folded for speed; at most two batches are in memory at a time."""
+def predict_files(
+    trained: Trained, paths: Sequence[Path], top: int, batch_size: int, threshold: float = 0.5
+) -> Iterator[Prediction]:
+    """Predictions in the order of `paths`, folded for speed; at most two batches are in memory at a time.
+
+    Each names the `top` likeliest classes or, where an image may carry several, those of at least `threshold`.
+    """
+    several = trained.task == "multilabel"
+    top, least = (len(trained.classes), threshold) if several else (top, 0.0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = reparameterize(trained.model).to(device).to(memory_format=torch.channels_last)
-    predict = build_predict(model, trained.preprocessing)
+    predict = build_predict(model, trained.preprocessing, activate=trained.measure.activate)
     transform = trained.preprocessing.build_transform()
 
     def read(path: Path) -> Tensor | BadImageError:
@@ -109,15 +131,15 @@ def predict_files(trained: Trained, paths: Sequence[Path], top: int, batch_size:
             reading = [(path, pool.submit(read, path)) for path in paths[start : start + batch_size]]
             if ahead is not None:
                 yield from predict_batch(
-                    [(path, future.result()) for path, future in ahead], predict, trained.classes, top
+                    [(path, future.result()) for path, future in ahead], predict, trained.classes, top, least
                 )
             ahead = reading
 
 
 def predict_batch(
-    items: list[tuple[Path, Tensor | BadImageError]], predict: Predict, classes: list[str], top: int
+    items: list[tuple[Path, Tensor | BadImageError]], predict: Predict, classes: list[str], top: int, least: float = 0.0
 ) -> Iterator[Prediction]:
-    """One forward pass over the readable images of a batch."""
+    """One forward pass over the readable images of a batch: at most `top` classes, of probability `least` or more."""
     images = [item for _, item in items if isinstance(item, Tensor)]
     best = predict(torch.stack(images)).cpu().topk(min(top, len(classes))) if images else None
     row = 0
@@ -126,13 +148,13 @@ def predict_batch(
             yield Prediction(path, [], str(item))
             continue
         answers = zip(best.indices[row].tolist(), best.values[row].tolist(), strict=True)
-        yield Prediction(path, [(classes[index], probability) for index, probability in answers])
+        yield Prediction(path, [(classes[index], p) for index, p in answers if p >= least])
         row += 1
 
 
 def show(prediction: Prediction, console: Console) -> None:
     """One line for each picture."""
-    answers = ", ".join(f"{escape(name)} {100 * share:.1f}%" for name, share in prediction.answers)
+    answers = ", ".join(f"{escape(name)} {100 * share:.1f}%" for name, share in prediction.answers) or "none"
     console.print(f"{escape(str(prediction.path))}  [bold]{answers}[/bold]", highlight=False, soft_wrap=True)
 
 
@@ -146,7 +168,7 @@ def save_annotated(prediction: Prediction, paths: Sequence[Path], folder: Path) 
     target = folder / prediction.path.relative_to(root).with_suffix(".png")
     if target.resolve() == prediction.path.resolve():
         raise UserError(f"--save {folder} would overwrite {prediction.path}; choose another folder")
-    lines = [f"{name}  {100 * share:.1f}%" for name, share in prediction.answers]
+    lines = [f"{name}  {100 * share:.1f}%" for name, share in prediction.answers] or ["none"]
     picture: Image.Image = annotate_image(load_image(prediction.path), lines)
     target.parent.mkdir(parents=True, exist_ok=True)
     picture.save(target)

@@ -9,6 +9,7 @@ from torch import nn
 from rapidnet.config import Weights
 from rapidnet.data.transforms import Preprocessing
 from rapidnet.errors import UserError
+from rapidnet.evaluation.measures import MEASURES, Measure
 from rapidnet.models import create_model, load_weights, read_checkpoint
 
 CHECKPOINTS = ("best.safetensors", "last.safetensors")
@@ -24,6 +25,16 @@ class Trained:
     path: Path
     metadata: dict[str, Any]
     weights: Literal["ema", "raw"]
+
+    @property
+    def measure(self) -> Measure:
+        """How its task is judged."""
+        return MEASURES[self.task]
+
+    @property
+    def task(self) -> str:
+        """classification, or multilabel where an image may carry several labels."""
+        return str(self.metadata.get("task", "classification"))
 
 
 def resolve_checkpoint(run: str | Path) -> Path:

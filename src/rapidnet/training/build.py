@@ -16,6 +16,7 @@ from torch import nn
 from rapidnet.config import OptimizerConfig, TrainConfig
 from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.data.folder import limit_split
+from rapidnet.data.labels import limit_labelled, open_labels
 from rapidnet.data.loading import BadSampleLog, EpochSampler, ImageFolder, SizedDataset, build_loader
 from rapidnet.data.sources import open_splits
 from rapidnet.data.transforms import Preprocessing, build_train_transform, seed_all
@@ -24,6 +25,7 @@ from rapidnet.evaluation.trained import resolve_checkpoint
 from rapidnet.models import create_model, load_weights, read_checkpoint
 from rapidnet.models.factory import Checkpoint
 from rapidnet.training.checkpoint import Progress, read_progress, restore_optimizer, restore_weights
+from rapidnet.training.choose import build_sampler, build_task, choose_sizes
 from rapidnet.training.distributed import (
     Ranks,
     build_strategy,
@@ -33,7 +35,6 @@ from rapidnet.training.distributed import (
 from rapidnet.training.optim import build_optimizer, build_scheduler
 from rapidnet.training.progress import MetricsLog
 from rapidnet.training.run import Run, count_updates, find_scaler
-from rapidnet.training.tasks import ClassificationTask
 from rapidnet.training.teacher import Guide, build_teacher
 from rapidnet.training.teacher_cache import CachedGuide, describe_view, is_cache
 
@@ -78,12 +79,13 @@ def build_run(config: TrainConfig, fabric: Fabric, console: Console, checkpoint:
 
     guide = build_guide(config, train_set, preprocessing, fabric.device)
     workers, place = choose_workers(config.workers), (ranks.rank, ranks.world)
-    sampler = EpochSampler(len(train_set), config.seed)
+    sampler = build_sampler(config, train_set)
     val_sampler = EpochSampler(len(val_set), config.seed, shuffle=False)
     return Run(
         config, folder, fabric, ranks, network, model, frozen, ema, optimizer, scheduler,
-        task=ClassificationTask(len(classes), config.augment, preprocessing, config.distillation, guide, config.seed),
+        task=build_task(config, train_set, preprocessing, guide),
         preprocessing=preprocessing,
+        train_set=train_set,
         train_loader=build_loader(train_set, sampler, config.batch_size, workers, True, *place),
         train_sampler=sampler,
         share=share,
@@ -100,11 +102,13 @@ def build_run(config: TrainConfig, fabric: Fabric, console: Console, checkpoint:
 def describe_checkpoint(config: TrainConfig, classes: list[str], preprocessing: Preprocessing) -> dict[str, Any]:
     """What a checkpoint says of itself, so that it can be opened without the run's folder."""
     return {
+        "task": "multilabel" if config.labels else "classification",
         "model": config.model, "model_options": config.model_options, "classes": classes,
         "preprocessing": preprocessing.to_dict(), "timm": timm.__version__,
         "data": {
             "root": config.data, "val_fraction": config.val_fraction, "seed": config.seed,
-            "holdout": config.holdout, "exclude": config.exclude, "val_length": BUILTIN_VAL_LENGTH,
+            "holdout": config.holdout, "exclude": config.exclude,
+            "labels": config.labels, "group_regex": config.group_regex, "val_length": BUILTIN_VAL_LENGTH,
         },
     }  # fmt: skip
 
@@ -161,6 +165,11 @@ def build_guide(
     if not config.distillation.teacher:
         return None
     if is_cache(config.distillation.teacher):
+        if config.balance == "sampling":
+            raise UserError(
+                f"teacher cache {config.distillation.teacher} has one answer for each image an epoch, balance sampling "
+                "draws some again; take balance loss or a live teacher"
+            )
         return CachedGuide(config.distillation, config.epochs, describe_view(config, dataset, preprocessing))
     return Guide(build_teacher(config.distillation, device), dataset.classes, preprocessing)
 
@@ -196,9 +205,11 @@ def build_datasets(config: TrainConfig, preprocessing: Preprocessing) -> tuple[S
     if config.data == "builtin":
         train = BuiltinScenes("train", min(config.train_length, limit), config.image_size, config.seed)
         return train, BuiltinScenes("val", min(BUILTIN_VAL_LENGTH, limit), config.image_size)
-    splits = open_splits(config.data, config.val_fraction, config.seed, config.holdout, config.exclude)
-    train_split, val_split = (limit_split(split, limit, config.seed) for split in splits)
-    transform = build_train_transform(config.augment, preprocessing)
+    settings = (config.data, config.val_fraction, config.seed, config.holdout, config.exclude, config.group_regex)
+    splits = open_labels(config.labels, *settings) if config.labels else open_splits(*settings)
+    limit_images = limit_labelled if config.labels else limit_split
+    train_split, val_split = (limit_images(split, limit, config.seed) for split in splits)
+    transform = build_train_transform(config.augment, preprocessing, choose_sizes(config))
     val_transform = preprocessing.build_transform()
     return ImageFolder(train_split, transform, config.seed), ImageFolder(val_split, val_transform, config.seed)
 

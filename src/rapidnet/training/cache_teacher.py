@@ -9,15 +9,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rapidnet.config import TeacherCacheConfig
-from rapidnet.data.loading import BadSampleLog, EpochSampler, build_loader
+from rapidnet.data.loading import BadSampleLog, build_loader
 from rapidnet.data.transforms import Preprocessing, seed_all
 from rapidnet.environment import describe_environment, write_text_atomically
 from rapidnet.errors import UserError
 from rapidnet.training.build import build_datasets, build_fabric, build_network, choose_workers
+from rapidnet.training.choose import build_sampler
 from rapidnet.training.loop import prepare_batch
 from rapidnet.training.tasks import ClassificationTask
 from rapidnet.training.teacher import Guide, build_teacher
-from rapidnet.training.teacher_cache import FORMAT, INDEX, describe_view, empty_rows, epoch_file, is_cache
+from rapidnet.training.teacher_cache import FORMAT, INDEX, describe_view, empty_rows, epoch_file, find_rows, is_cache
 
 
 def run_teacher_cache(config: TeacherCacheConfig) -> int:
@@ -34,7 +35,7 @@ def run_teacher_cache(config: TeacherCacheConfig) -> int:
     prepare_cache(folder, config, view)
     guide = Guide(build_teacher(config.distillation, fabric.device), dataset.classes, student)
     task = ClassificationTask(len(dataset.classes), config.augment, student, seed=config.seed)
-    sampler = EpochSampler(len(dataset), config.seed)
+    sampler = build_sampler(config, dataset)
     loader = build_loader(dataset, sampler, config.batch_size, choose_workers(config.workers), train=True)
     bad_samples = BadSampleLog(config.bad_samples, folder / "quarantine.txt")
     with Progress(console=console, transient=True) as bar:
@@ -43,7 +44,7 @@ def run_teacher_cache(config: TeacherCacheConfig) -> int:
             if (folder / epoch_file(epoch)).exists():
                 bar.advance(shown, len(dataset))
                 continue
-            rows = empty_rows(len(dataset), len(dataset.classes), config.store)
+            rows = empty_rows(len(dataset) * config.repeated_augment, len(dataset.classes), config.store)
             sampler.set_epoch(epoch)
             for position, batch in enumerate(loader):
                 bad_samples.record(batch.bad)
@@ -54,7 +55,7 @@ def run_teacher_cache(config: TeacherCacheConfig) -> int:
                     with fabric.autocast():
                         logits = guide(images).cpu()
                     answers = logits.argmax(1) if config.store == "hard" else logits
-                    rows[[index for _, index in batch.good_keys]] = answers.numpy()
+                    rows[find_rows(batch.good_keys, len(dataset))] = answers.numpy()
                 bar.advance(shown, len(batch.keys))
             save_rows(folder / epoch_file(epoch), rows)
     finish_cache(folder, config, view)

@@ -20,7 +20,10 @@ LAST, BEST, PREVIOUS = "last.safetensors", "best.safetensors", "previous.safeten
 
 @dataclass
 class Progress:
-    """Where a run stands: finished epochs, samples asked for in this epoch, optimizer updates, and its sums so far."""
+    """Where a run stands: finished epochs, samples asked for in this epoch, optimizer updates, and its sums so far.
+
+    `best_score` is of the result that judges the task, in percent.
+    """
 
     epoch: int = 0
     samples: int = 0
@@ -29,10 +32,15 @@ class Progress:
     correct: int = 0
     seen: int = 0
     seconds: float = 0.0
-    best_top1: float = -1.0
+    best_score: float = -1.0
     best_epoch: int = 0
     better_weights: str = "raw"
     done: bool = False
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Progress":
+        """What a checkpoint's metadata holds; older ones call the best score best_top1."""
+        return cls(**{"best_score" if name == "best_top1" else name: value for name, value in values.items()})
 
 
 def save_checkpoint(
@@ -93,7 +101,7 @@ def read_progress(checkpoint: Checkpoint) -> tuple[Progress, dict[str, str]]:
     for name in ("progress", "bad_samples"):
         if name not in checkpoint.metadata:
             raise UserError(f"checkpoint {checkpoint.path} lacks '{name}', so it cannot be resumed; use another file")
-    return Progress(**checkpoint.metadata["progress"]), checkpoint.metadata["bad_samples"]
+    return Progress.from_dict(checkpoint.metadata["progress"]), checkpoint.metadata["bad_samples"]
 
 
 def read_latest(folder: Path) -> tuple[Checkpoint, str]:

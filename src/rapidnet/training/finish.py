@@ -9,7 +9,7 @@ from timm.models import save_for_hf
 from torch import nn
 
 from rapidnet.environment import append_row, read_rows
-from rapidnet.evaluation.pictures import draw_confusion, draw_curves, save_figure
+from rapidnet.evaluation.pictures import draw_curves, save_figure
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.training.checkpoint import BEST, LAST
 from rapidnet.training.loop import evaluate_network
@@ -17,24 +17,26 @@ from rapidnet.training.run import Run
 
 
 def finish(run: Run, console: Console) -> None:
-    """Curves, the confusion matrix of the best weights, and a copy that timm and the hub open."""
+    """Curves, the task's picture of the best weights, and a copy that timm and the hub open."""
     # The other processes read what the first one wrote.
     run.ranks.wait()
     trained = load_trained(run.folder)
     trained.model.to(run.fabric.device)
-    result = evaluate_network(run, trained.model).compute()
+    measure, meter = run.measure, evaluate_network(run, trained.model)
+    result = meter.compute()
     row = describe_result(run) if run.config.results else {}
     if not run.ranks.is_first:
         return
-    save_figure(draw_curves(read_rows(run.folder / "metrics.jsonl")), run.folder / "curves.png")
-    save_figure(draw_confusion(result["confusion"], run.classes), run.folder / "confusion.png")
+    rows = read_rows(run.folder / "metrics.jsonl")
+    save_figure(draw_curves(rows, measure.score, measure.label, measure.train_score), run.folder / "curves.png")
+    name, draw = measure.pictures[0]
+    save_figure(draw(meter, result), run.folder / name)
     save_hub_copy(trained.model, run)
     if run.bad_samples.paths:
         console.print(f"{len(run.bad_samples.paths)} unreadable images were left out")
-    low, high = result["top1_interval"]
     console.print(
-        f"best epoch {run.progress.best_epoch}: top-1 [bold]{result['top1']:.2f}%[/bold] "
-        f"(95% interval {low:.2f} to {high:.2f}) on {result['images']} images; {run.folder / BEST}"
+        f"best epoch {run.progress.best_epoch}: {measure.summarize(result)} on {result['images']} images; "
+        f"{run.folder / BEST}"
     )
     if row:
         append_row(run.config.results, row)
@@ -52,9 +54,10 @@ def describe_result(run: Run) -> dict[str, Any]:
     config = run.config
     return {
         "study": "train", "model": config.model, "data": config.data, "holdout": config.holdout,
-        "exclude": config.exclude, "seed": config.seed,
+        "exclude": config.exclude, "labels": config.labels, "group_regex": config.group_regex,
+        "balance": config.balance, "seed": config.seed,
         "epochs": config.epochs, "image_size": config.image_size, "weights": last.weights,
-        **{key: result[key] for key in ("images", "top1", "top1_interval", "top5", "ece", "nll", "macro_f1")},
+        **{key: result[key] for key in run.measure.columns},
         "train_seconds": round(seconds, 1), "config": asdict(config),
         "environment": json.loads((run.folder / "environment.json").read_text()),
     }  # fmt: skip

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from rapidnet.data.batches import share_rows
 from rapidnet.data.loading import Batch, Key
 from rapidnet.data.transforms import seed_all
-from rapidnet.evaluation.classification import build_predict, measure
-from rapidnet.evaluation.metrics import ClassificationMeter
+from rapidnet.evaluation.classification import Meter, build_predict, measure
 from rapidnet.training.checkpoint import BEST, LAST
 from rapidnet.training.distributed import zero_loss
 from rapidnet.training.progress import TrainDisplay
@@ -36,12 +35,11 @@ def fit(run: Run, display: TrainDisplay, requests: Requests) -> None:
         is_best = False
         if last or (progress.epoch + 1) % config.evaluate_every == 0:
             row |= evaluate_epoch(run, display, requests)
-            ema_top1 = row.get("ema_top1", -1.0)
-            progress.better_weights = "ema" if ema_top1 >= row["val_top1"] else "raw"
-            top1 = max(row["val_top1"], ema_top1)
-            is_best = top1 > progress.best_top1
+            raw, averaged = row[f"val_{run.measure.score}"], row.get(f"ema_{run.measure.score}", -1.0)
+            progress.better_weights = "ema" if averaged >= raw else "raw"
+            is_best = max(raw, averaged) > progress.best_score
             if is_best:
-                progress.best_top1, progress.best_epoch = top1, progress.epoch + 1
+                progress.best_score, progress.best_epoch = max(raw, averaged), progress.epoch + 1
         progress.epoch += 1
         progress.samples = progress.correct = progress.seen = 0
         progress.loss_sum = progress.seconds = 0.0
@@ -156,7 +154,7 @@ def update(run: Run) -> None:
 
 
 def summarize_epoch(run: Run) -> dict[str, Any]:
-    """The training half of an epoch's row; loss in nats, top-1 in percent."""
+    """The training half of an epoch's row; loss in nats, score in percent."""
     progress = run.progress
     seen = max(progress.seen, 1)
     for paths in run.ranks.gather(run.bad_samples.paths):
@@ -164,7 +162,7 @@ def summarize_epoch(run: Run) -> dict[str, Any]:
     return {
         "epoch": progress.epoch + 1,
         "loss": progress.loss_sum / seen,
-        "train_top1": 100 * progress.correct / seen,
+        f"train_{run.measure.train_score}": 100 * progress.correct / seen,
         "lr": run.optimizer.param_groups[0]["lr"],
         "images_per_s": progress.seen / max(progress.seconds, 1e-9),
         "seconds": progress.seconds,
@@ -186,13 +184,14 @@ def evaluate_epoch(run: Run, display: TrainDisplay, requests: Requests) -> dict[
     for name, model in (("val", run.network), ("ema", run.ema.module if run.ema is not None else None)):
         if model is not None:
             result = evaluate_network(run, model, show).compute()
-            row |= {f"{name}_top1": result["top1"], f"{name}_loss": result["nll"]}
+            score, loss = run.measure.score, run.measure.loss
+            row |= {f"{name}_{score}": result[score], f"{name}_loss": result[loss]}
     return row
 
 
 def evaluate_network(
     run: Run, model: nn.Module, on_progress: Callable[[int, int], None] = lambda images, total: None
-) -> ClassificationMeter:
+) -> Meter:
     """A meter filled with the validation images' probabilities under the run's precision; each image counts once."""
     done, total = 0, run.val_images
 
@@ -202,9 +201,12 @@ def evaluate_network(
         on_progress(min(done, total), total)
 
     model.eval()
-    meter = ClassificationMeter(run.classes)
-    predict = build_predict(model, run.preprocessing, run.config.channels_last, run.fabric.autocast)
+    meter = run.measure.build_meter(run.classes)
+    predict = build_predict(
+        model, run.preprocessing, run.config.channels_last, run.fabric.autocast, run.measure.activate
+    )
     measure(predict, run.val_loader, meter, run.bad_samples, count)
+    whole: Meter
     whole, *others = run.ranks.gather(meter)
     for part in others:
         whole.merge(part)

@@ -10,18 +10,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.utils.tensorboard import SummaryWriter
 
 from rapidnet.environment import append_row, read_rows, write_text_atomically
+from rapidnet.evaluation.measures import MEASURES, Measure
 
 
 class TrainDisplay:
-    """A progress bar over all epochs with loss, accuracy, images/s and time left, and one line per finished epoch."""
+    """A progress bar over all epochs with loss, score, images/s and time left, and one line per finished epoch."""
 
-    def __init__(self, console: Console, epochs: int, batches_per_epoch: int, done: int) -> None:
-        self.console, self.epochs, self.per_epoch = console, epochs, batches_per_epoch
+    def __init__(
+        self,
+        console: Console,
+        epochs: int,
+        batches_per_epoch: int,
+        done: int,
+        measure: Measure = MEASURES["classification"],
+    ) -> None:
+        self.console, self.epochs, self.per_epoch, self.measure = console, epochs, batches_per_epoch, measure
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}  top-1 {task.fields[top1]:.1f}%  {task.fields[rate]:.0f} img/s"),
+            TextColumn("loss {task.fields[loss]:.3f}  " + measure.train_label),
+            TextColumn("{task.fields[score]:.1f}%  {task.fields[rate]:.0f} img/s"),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.description}"),
@@ -29,7 +38,7 @@ class TrainDisplay:
             transient=True,
         )
         self.task = self.bar.add_task(
-            "", total=epochs * batches_per_epoch, completed=done, epoch=1, loss=0.0, top1=0.0, rate=0.0
+            "", total=epochs * batches_per_epoch, completed=done, epoch=1, loss=0.0, score=0.0, rate=0.0
         )
 
     def __enter__(self) -> "TrainDisplay":
@@ -41,9 +50,9 @@ class TrainDisplay:
     ) -> None:
         self.bar.stop()
 
-    def step(self, epoch: int, loss: float, top1: float, rate: float) -> None:
-        """One batch done; top1 in percent, rate in images per second."""
-        self.bar.update(self.task, advance=1, epoch=epoch + 1, loss=loss, top1=top1, rate=rate)
+    def step(self, epoch: int, loss: float, score: float, rate: float) -> None:
+        """One batch done; score in percent, rate in images per second."""
+        self.bar.update(self.task, advance=1, epoch=epoch + 1, loss=loss, score=score, rate=rate)
 
     def evaluate(self, images: int, total: int) -> None:
         """So many of the validation images are done; all of them clear the note."""
@@ -51,10 +60,18 @@ class TrainDisplay:
 
     def finish_epoch(self, row: dict[str, Any], is_best: bool) -> None:
         """Print the line that stays."""
-        parts = [f"epoch {row['epoch']:>3}/{self.epochs}", f"loss {row['loss']:.3f}", f"train {row['train_top1']:.1f}%"]
-        if "val_top1" in row:
-            parts += [f"val {row['val_top1']:.2f}%"]
-            parts += [f"ema {row['ema_top1']:.2f}%"] if "ema_top1" in row else []
+        score, trained = self.measure.score, row[f"train_{self.measure.train_score}"]
+        # Where training and validation count different things, both say what.
+        differ = self.measure.train_label != self.measure.label
+        train_name, val_name = (f"{self.measure.train_label} ", f"{self.measure.label} ") if differ else ("", "")
+        parts = [
+            f"epoch {row['epoch']:>3}/{self.epochs}",
+            f"loss {row['loss']:.3f}",
+            f"train {train_name}{trained:.1f}%",
+        ]
+        if f"val_{score}" in row:
+            parts += [f"val {val_name}{row[f'val_{score}']:.2f}%"]
+            parts += [f"ema {row[f'ema_{score}']:.2f}%"] if f"ema_{score}" in row else []
         parts += [f"{row['images_per_s']:.0f} img/s", "[green]best[/green]" if is_best else ""]
         self.console.print("  ".join(parts).rstrip())
 

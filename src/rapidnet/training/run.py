@@ -13,8 +13,9 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from rapidnet.config import TrainConfig
-from rapidnet.data.loading import BadSampleLog, Batch, EpochSampler
+from rapidnet.data.loading import BadSampleLog, Batch, EpochSampler, SizedDataset
 from rapidnet.data.transforms import Preprocessing
+from rapidnet.evaluation.measures import MEASURES, Measure
 from rapidnet.training.checkpoint import LAST, Progress, save_checkpoint
 from rapidnet.training.distributed import BatchShare, Ranks
 from rapidnet.training.progress import MetricsLog
@@ -37,6 +38,7 @@ class Run:
     scheduler: Scheduler
     task: ClassificationTask
     preprocessing: Preprocessing
+    train_set: SizedDataset
     train_loader: DataLoader[Batch]
     train_sampler: EpochSampler
     share: BatchShare | None
@@ -47,6 +49,11 @@ class Run:
     progress: Progress
     metadata: dict[str, Any]
     log: MetricsLog | None
+
+    @property
+    def measure(self) -> Measure:
+        """How the task is judged."""
+        return MEASURES[self.task.name]
 
     @property
     def batches_per_epoch(self) -> int:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from timm.data import Mixup
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
@@ -20,7 +22,10 @@ class ClassificationTask:
     """Cross-entropy with label smoothing, mixup, CutMix, random erasing and distillation, as the recipe asks.
 
     `guide` maps the network's input and the keys of its images to the teacher's logits [B, num_classes].
+    `weights` [num_classes] say what an image of each class counts, None: all alike; a mixed image counts by its parts.
     """
+
+    name = "classification"
 
     def __init__(
         self,
@@ -30,8 +35,10 @@ class ClassificationTask:
         distillation: DistillationConfig | None = None,
         guide: Callable[[Tensor, list[Key]], Tensor] | None = None,
         seed: int = 0,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
         self.seed = seed
+        self.class_weights = None if weights is None else torch.from_numpy(weights).float()
         self.augment, self.preprocessing = augment, preprocessing
         self.distillation, self.guide = distillation or DistillationConfig(), guide
         self.erase = (
@@ -75,11 +82,23 @@ class ClassificationTask:
         """
         logits, logits_dist = output if isinstance(output, tuple) else (output, output)
         smoothing = 0.0 if targets.is_floating_point() else self.augment.label_smoothing
-        loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        if self.class_weights is None:
+            loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        else:
+            losses = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
+            loss = (losses * self.weigh(targets, self.class_weights.to(targets.device))).mean()
         if teacher is None:
             return loss
         alpha = self.distillation.alpha
         return (1 - alpha) * loss + alpha * self.distillation_loss(logits_dist, teacher)
+
+    def weigh(self, targets: Tensor, weights: Tensor) -> Tensor:
+        """What each image counts [B], from its class or from the classes mixed in it."""
+        if not targets.is_floating_point():
+            return weights[targets]
+        # Mixing has smoothed the targets already; a rare class must not lend its weight to every image.
+        smoothing = self.augment.label_smoothing
+        return (targets.to(weights) @ weights - smoothing * weights.mean()) / (1 - smoothing)
 
     def distillation_loss(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Hard: cross-entropy with the class the teacher names; soft: T^2 KL(teacher || student) at temperature T."""

@@ -53,6 +53,8 @@ def build_teacher(config: DistillationConfig, device: torch.device) -> Teacher:
         teacher = open_network(name, load_package(name), config, device)
     elif Path(name).exists():
         trained = load_trained(name)
+        if trained.task != "classification":
+            raise UserError(f"teacher {name} names several labels an image; a teacher must name one, take another")
         model, pre = trained.model, trained.preprocessing
         classes = [[c] for c in trained.classes]
         teacher = Teacher(name, build_forward(model, device), resize(pre, config.image_size), classes)

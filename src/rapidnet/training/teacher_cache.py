@@ -18,6 +18,7 @@ from rapidnet.config import DistillationConfig, TrainConfig
 from rapidnet.data.loading import Key, SizedDataset
 from rapidnet.data.transforms import Preprocessing
 from rapidnet.errors import UserError
+from rapidnet.training.choose import choose_sizes
 
 INDEX = "teacher.json"
 FORMAT = "rapidnet-teacher-1"
@@ -36,6 +37,8 @@ def describe_view(config: TrainConfig, dataset: SizedDataset, preprocessing: Pre
         "classes": dataset.classes,
         "preprocessing": preprocessing.to_dict(),
         "augment": asdict(config.augment),
+        "sizes": choose_sizes(config),
+        "repeated_augment": config.repeated_augment,
         # Who is mixed with whom depends on the batch.
         "batch_size": config.batch_size if mixed else None,
     }
@@ -74,7 +77,7 @@ class CachedGuide:
                 f"teacher cache {self.folder} holds only the teacher's classes; "
                 "soft distillation needs one made with --store logits"
             )
-        self.num_classes = len(view["classes"])
+        self.num_classes, self.length = len(view["classes"]), int(view["images"])
         self.epoch, self.rows = -1, np.empty(0)
 
     def __call__(self, images: Tensor, keys: list[Key]) -> Tensor:
@@ -82,7 +85,7 @@ class CachedGuide:
         epoch = keys[0][0]
         if epoch != self.epoch:
             self.epoch, self.rows = epoch, np.load(self.folder / epoch_file(epoch), mmap_mode="r")
-        rows = torch.from_numpy(np.array(self.rows[[index for _, index in keys]]))
+        rows = torch.from_numpy(np.array(self.rows[find_rows(keys, self.length)]))
         if rows.ndim == 1:
             absent = rows == ABSENT
             rows = torch.nn.functional.one_hot(rows.long().clamp(min=0), self.num_classes).float()
@@ -95,6 +98,11 @@ class CachedGuide:
                 "be read when it was made; make it again"
             )
         return rows.to(images.device)
+
+
+def find_rows(keys: list[Key], length: int) -> list[int]:
+    """The rows of these images' answers: repeated views follow after all first ones."""
+    return [key[1] + (key[2] * length if len(key) > 2 else 0) for key in keys]
 
 
 def epoch_file(epoch: int) -> str:

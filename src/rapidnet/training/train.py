@@ -10,6 +10,7 @@ from rapidnet.errors import UserError
 from rapidnet.memory import keep_freed_memory
 from rapidnet.training.build import build_fabric, build_run, choose_precision
 from rapidnet.training.checkpoint import LAST
+from rapidnet.training.choose import describe_balance
 from rapidnet.training.distributed import Ranks
 from rapidnet.training.finish import finish
 from rapidnet.training.loop import fit
@@ -59,12 +60,13 @@ def train(config: TrainConfig, console: Console) -> Path:
             raise
         progress = run.progress
         if progress.done:
-            console.print(f"{folder} is complete: {progress.epoch} epochs, best top-1 {progress.best_top1:.2f}%")
+            best = f"best {run.measure.label} {progress.best_score:.2f}%"
+            console.print(f"{folder} is complete: {progress.epoch} epochs, {best}")
             return folder
         describe_run(run, console)
         per_epoch = run.batches_per_epoch
         done = progress.epoch * per_epoch + progress.samples // config.batch_size
-        with TrainDisplay(console, config.epochs, per_epoch, done) as display:
+        with TrainDisplay(console, config.epochs, per_epoch, done, run.measure) as display:
             if progress.updates == 0:
                 run.save(LAST)
             fit(run, display, requests)
@@ -84,3 +86,5 @@ def describe_run(run: Run, console: Console) -> None:
         f"at {config.image_size} px; "
         f"{choose_precision(config.precision)} on {run.fabric.device.type}{processes}; into {run.folder}"
     )
+    if balance := describe_balance(config, run.train_set):
+        console.print(balance, highlight=False, markup=False)
