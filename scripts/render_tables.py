@@ -90,8 +90,61 @@ def throughput() -> str:
     return f"{rates}\n\n{parts}" if with_parts else rates
 
 
+def distillation() -> str:
+    path = ROOT / "results" / "distillation.jsonl"
+    rows = read_rows(path) if path.exists() else []
+    measured = [row for row in rows if row["study"] == "distillation"]
+    comparisons = [row for row in rows if row["study"] == "distillation comparison"]
+    if not comparisons:
+        return "Not measured yet."
+    seeds = sorted({row["seed"] for row in measured if "seed" in row})
+    lines = []
+    for kind in ("alone", "distilled", "teacher"):
+        for facts in comparisons:
+            own = [row for row in measured if row["network"] == kind and row["set"] == facts["set"]]
+            scores = [f"{row['top1']:.2f}" for row in sorted(own, key=lambda row: row.get("seed", 0))]
+            # The teacher is one network.
+            cells = scores if kind != "teacher" else ["", *scores, *[""] * (len(seeds) - 2)]
+            mean = interval(facts, kind) if kind != "teacher" else ""
+            lines.append([kind, f"{facts['set']}, {facts['images']}", *cells, mean])
+    for facts in comparisons:
+        low, high = facts["difference_interval"]
+        pairs = [""] * len(seeds)
+        said = f"{facts['difference']:+.2f} ({low:+.2f} to {high:+.2f}), p = {facts['p']:.3f}"
+        lines.append(["distilled - alone", f"{facts['set']}, {facts['images']}", *pairs, said])
+    headings = ["network", "images", *(f"seed {seed}, top-1 %" for seed in seeds), "mean (95% t interval)"]
+    return table(headings, lines)
+
+
+def crash_safety() -> str:
+    path = ROOT / "results" / "crash_safety.jsonl"
+    rows = {row["trial"]: row for row in (read_rows(path) if path.exists() else [])}
+    if not rows:
+        return "Not measured yet."
+    kill, full, cut = rows["kill"], rows["full disk"], rows["truncation"]
+    return table(
+        ["trial", "how often", "outcome"],
+        [
+            ["SIGKILL at a random moment of training", str(kill["kills"]),
+             f"{kill['without_valid_checkpoint']} times without a valid checkpoint (in "
+             f"{kill['before_the_first_checkpoint']} the first had not been due yet; "
+             f"{kill['moments']['writing a checkpoint']} hit a checkpoint being written)"],
+            ["runs that went on after these kills to their end", str(kill["runs_finished"]),
+             f"{kill['runs_equal_to_the_last_bit']} equal to the undisturbed run to the last bit"],
+            ["checkpoint that no longer fits on the disk", str(full["trials"]),
+             f"{full['refused_in_one_sentence']} ended in one sentence, {full['previous_intact']} left the checkpoint "
+             f"before intact, {full['runs_equal_to_the_last_bit']} went on to the same last bit"],
+            ["last checkpoint cut at every 4 KiB", str(cut["truncated"]), f"{cut['truncated_refused']} refused"],
+            ["one bit flipped in every 4 KiB", str(cut["flipped"]),
+             f"{cut['flipped_refused']} refused; the run went back to the checkpoint before in "
+             f"{cut['fell_back']} of {cut['truncated'] + cut['flipped']}"],
+        ],
+    )  # fmt: skip
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "family": family, "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
+    "distillation": distillation, "crash_safety": crash_safety,
 }  # fmt: skip
 
 
