@@ -1,17 +1,22 @@
 """Do batches come in an order that can be repeated and entered in the middle, and do bad images follow the policy?"""
 
+import hashlib
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
+from conftest import tiny_config, write_images
 from rapidnet.config import AugmentConfig
 from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.data.folder import open_splits
-from rapidnet.data.loading import BadSample, BadSampleLog, EpochSampler, ImageFolder, build_loader
+from rapidnet.data.loading import BadSample, BadSampleLog, Batch, EpochSampler, ImageFolder, build_loader
 from rapidnet.data.transforms import Preprocessing, build_train_transform
 from rapidnet.errors import UserError
+from rapidnet.training.train import run_train
 
 PREPROCESSING = Preprocessing(32, 0.9, "bicubic", (0.5,) * 3, (0.5,) * 3)
 
@@ -106,3 +111,54 @@ def test_policies(tmp_path: Path, photos: Path) -> None:
         assert list(log.paths) == [str(bad)]
         assert (tmp_path / "q.txt").exists() == (policy == "quarantine")
     assert (tmp_path / "q.txt").read_text() == f"{bad}\n"
+
+
+def hash_folder(root: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        facts = path.stat()
+        digest.update(f"{path.relative_to(root)} {facts.st_mode} {facts.st_mtime_ns}".encode())
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
+
+
+def test_one_percent_of_corrupt_files_leaves_the_good_ones_as_they_are(tmp_path: Path) -> None:
+    """Whatever reads them: the other images of a batch, and all other batches, are those of the whole folder."""
+    run, tmp_path = tmp_path / "run", tmp_path / "photos"
+    write_images(tmp_path / "train", {"a": 100, "b": 100})
+    write_images(tmp_path / "val", {"a": 2, "b": 2})
+
+    def read_batches(workers: int) -> list[Batch]:
+        dataset = open_folder(tmp_path)
+        sampler = EpochSampler(len(dataset), 3)
+        sampler.set_epoch(1)
+        return list(build_loader(dataset, sampler, 16, workers, train=True))
+
+    clean = read_batches(0)
+    for name in ("a/17.png", "b/90.png"):
+        path = tmp_path / "train" / name
+        path.write_bytes(path.read_bytes()[:40])
+    before = hash_folder(tmp_path)
+    damaged = [read_batches(workers) for workers in (0, 1, 3)]
+    touched = 0
+    for batches in damaged:
+        for whole, batch in zip(clean, batches, strict=True):
+            good = [row for row, key in enumerate(whole.keys) if key in batch.good_keys]
+            assert torch.equal(whole.images[good], batch.images) and torch.equal(whole.targets[good], batch.targets)
+            touched += len(whole.keys) - len(good)
+            assert len(batch.bad) == len(whole.keys) - len(good)
+    assert touched == 6, "both files were met, each time"
+    config = tiny_config(tmp_path, run, batch_size=16, epochs=1, bad_samples="quarantine")
+    config.optimizer.warmup_epochs = 0
+    assert run_train(config, Console(quiet=True)) == 0
+    assert hash_folder(tmp_path) == before, "the folder is only read"
+    assert len((run / "quarantine.txt").read_text().splitlines()) == 2
+
+
+def test_a_dataset_can_be_sent_to_a_worker_process(photos: Path) -> None:
+    """Where processes are spawned, not forked (macOS, newer Pythons), workers get it by pickle."""
+    dataset = open_folder(photos)
+    again = pickle.loads(pickle.dumps(dataset))
+    for index in range(5):
+        first, second = dataset[(0, index)], again[(0, index)]
+        assert not isinstance(first, BadSample) and torch.equal(first[0], second[0])

@@ -52,7 +52,7 @@ def test_pixels_are_pillows_to_one_level(pictures: list[Image.Image], setting: s
                 continue
             for picture in pictures:
                 before = np.array(picture)
-                got = augment.apply[operation.name](before, strength)
+                got = augment.apply(before, operation.name, strength)
                 expected = with_pillow(operation.name, strength, picture, Image.Resampling[interpolation.upper()])
                 assert np.array_equal(before, np.array(picture)), f"{operation.name} changed its input"
                 difference = np.abs(got.astype(int) - expected)
@@ -76,7 +76,7 @@ def test_no_bits_are_black() -> None:
     """Pillow 13 refuses this, and with it timm's RandAugment fails on one image in a thousand."""
     augment = RandAugment(SETTING, FILL, "bicubic")
     assert STRENGTHS["PosterizeIncreasing"](1.0, random.Random(0)) == 0
-    assert augment.apply["PosterizeIncreasing"](np.full((4, 4, 3), 255, dtype=np.uint8), 0).max() == 0
+    assert augment.apply(np.full((4, 4, 3), 255, dtype=np.uint8), "PosterizeIncreasing", 0).max() == 0
 
 
 def spy_on_timm(setting: str, count: int) -> list[list[tuple[str, float]]]:

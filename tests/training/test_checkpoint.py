@@ -99,7 +99,3 @@ def test_a_failed_write_keeps_the_previous_file(tmp_path: Path, monkeypatch: pyt
         save_checkpoint(path, model, None, None, Progress(epoch=2), {})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_older_checkpoints_call_the_best_score_top1() -> None:
-    assert Progress.from_dict({"epoch": 3, "best_top1": 71.5}) == Progress(epoch=3, best_score=71.5)

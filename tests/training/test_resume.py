@@ -160,16 +160,39 @@ def test_the_cut_run_itself_goes_on_exactly(cut: Path, tmp_path: Path) -> None:
     assert same(cut / "whole", resume_altered(cut, tmp_path, lambda tensors, metadata: None))
 
 
-# `done` is false as long as there is something to resume, `seconds` is time spent.
-KEPT = sorted({spec.name for spec in fields(Progress)} - {"done", "seconds"})
-
-
-@pytest.mark.parametrize("name", KEPT)
-def test_dropping_a_part_of_the_progress_shows(cut: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", sorted(spec.name for spec in fields(Progress)))
+def test_a_checkpoint_without_a_part_of_the_progress_is_refused(cut: Path, tmp_path: Path, name: str) -> None:
     def drop(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-        assert metadata["progress"].pop(name) != getattr(Progress(), name), f"the cut run must have got beyond {name}"
+        del metadata["progress"][name]
 
-    assert not same(cut / "whole", resume_altered(cut, tmp_path, drop))
+    with pytest.raises(UserError, match=rf"lacks 'progress\.{name}'"):
+        resume_altered(cut, tmp_path, drop)
+
+
+@pytest.mark.parametrize("name", ["epoch", "samples", "updates", "loss_sum", "correct", "seen"])
+def test_forgetting_a_part_of_the_progress_shows(cut: Path, tmp_path: Path, name: str) -> None:
+    def forget(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+        fresh = getattr(Progress(), name)
+        assert metadata["progress"][name] != fresh, f"the cut run must have got beyond {name}"
+        metadata["progress"][name] = fresh
+
+    assert not same(cut / "whole", resume_altered(cut, tmp_path, forget))
+
+
+@pytest.mark.parametrize("name", ["best_score", "best_epoch"])
+def test_forgetting_the_best_epoch_shows(data: Path, tmp_path: Path, name: str) -> None:
+    """In a run that stands still the first epoch stays the best."""
+    still = OptimizerConfig(lr=1e-12, warmup_epochs=0, min_lr=1e-12)
+    for folder, before in (("whole", None), ("cut", KillAfter(9))):
+        train(tiny_config(data, tmp_path / folder, epochs=3, save_steps=1, optimizer=still, ema_decay=0.0), 1, before)
+
+    def forget(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+        metadata["progress"][name] = getattr(Progress(), name)
+
+    (tmp_path / "same").mkdir()
+    (tmp_path / "forgotten").mkdir()
+    assert same(tmp_path / "whole", resume_altered(tmp_path, tmp_path / "same", lambda tensors, metadata: None))
+    assert not same(tmp_path / "whole", resume_altered(tmp_path, tmp_path / "forgotten", forget))
 
 
 def test_dropping_the_list_of_unreadable_images_shows(cut: Path, tmp_path: Path) -> None:

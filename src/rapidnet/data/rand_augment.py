@@ -82,15 +82,14 @@ class RandAugment:
         self.operations: list[Any] = list(parsed.ops)
         self.count: int = parsed.num_layers
         self.weights: list[float] | None = None if parsed.choice_weights is None else parsed.choice_weights.tolist()
-        self.apply = {name: self._bind(name, fill, interpolation) for name in (o.name for o in self.operations)}
+        self.fill, self.interpolation = fill, interpolation
 
-    @staticmethod
-    def _bind(name: str, fill: Color, interpolation: str) -> Callable[[Pixels, float], Pixels]:
+    def apply(self, pixels: Pixels, name: str, strength: float) -> Pixels:
+        """One operation by timm's name; looked up here so that a transform can be sent to a worker process."""
         kernel = name.removesuffix("Increasing")
         if kernel in MOVING:
-            move = MOVING[kernel]
-            return lambda pixels, strength: move(pixels, strength, fill, interpolation)
-        return COLORING[kernel]
+            return MOVING[kernel](pixels, strength, self.fill, self.interpolation)
+        return COLORING[kernel](pixels, strength)
 
     def draw(self, rng: random.Random) -> list[Draw]:
         """The operations for one image; each of `count` is drawn anew and then left out by its own probability."""
@@ -117,5 +116,5 @@ class RandAugment:
     def __call__(self, pixels: Pixels, rng: random.Random) -> Pixels:
         """uint8 [H, W, 3] -> uint8 [H, W, 3]."""
         for name, strength in self.draw(rng):
-            pixels = self.apply[name](pixels, strength)
+            pixels = self.apply(pixels, name, strength)
         return pixels

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,6 @@ class Progress:
     best_epoch: int = 0
     better_weights: str = "raw"
     done: bool = False
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Progress":
-        """What a checkpoint's metadata holds; older ones call the best score best_top1."""
-        return cls(**{"best_score" if name == "best_top1" else name: value for name, value in values.items()})
 
 
 def save_checkpoint(
@@ -101,7 +96,12 @@ def read_progress(checkpoint: Checkpoint) -> tuple[Progress, dict[str, str]]:
     for name in ("progress", "bad_samples"):
         if name not in checkpoint.metadata:
             raise UserError(f"checkpoint {checkpoint.path} lacks '{name}', so it cannot be resumed; use another file")
-    return Progress.from_dict(checkpoint.metadata["progress"]), checkpoint.metadata["bad_samples"]
+    saved = checkpoint.metadata["progress"]
+    if missing := [spec.name for spec in fields(Progress) if spec.name not in saved]:
+        raise UserError(
+            f"checkpoint {checkpoint.path} lacks 'progress.{missing[0]}', so it cannot be resumed; use another file"
+        )
+    return Progress(**saved), checkpoint.metadata["bad_samples"]
 
 
 def read_latest(folder: Path) -> tuple[Checkpoint, str]:
