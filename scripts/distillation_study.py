@@ -116,7 +116,8 @@ def draw(rows: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> Figur
         axes.set_title(f"{facts['set']}, {facts['images']} images\n{difference}", fontsize=10)
         axes.set_ylabel("top-1, %")
         axes.margins(x=0.3)
-        axes.legend(loc="lower right", fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", fontsize=8)
     return figure
 
 
