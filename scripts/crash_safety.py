@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 
 from rapidnet.config import BuiltinConfig, OptimizerConfig, TrainConfig
 from rapidnet.data.builtin_folder import run_builtin
@@ -55,7 +55,7 @@ def train(config: TrainConfig, limit: int = 0) -> None:
 def build_config(data: Path, output: Path) -> TrainConfig:
     """Many small steps, each with its checkpoint, so that most kills meet one being written."""
     return TrainConfig(
-        data=str(data), output=str(output), image_size=32, batch_size=8, epochs=12, save_steps=1, restart=True,
+        data=str(data), output=str(output), image_size=32, batch_size=8, epochs=24, save_steps=1, restart=True,
         model_options={"channels": [16, 16, 32, 32], "depths": [1, 1, 1, 1], "mldc_depths": [0, 0, 0, 1]},
         precision="32-true", ema_decay=0.9, workers=0, optimizer=OptimizerConfig(lr=1e-3, warmup_epochs=1),
     )  # fmt: skip
@@ -68,7 +68,11 @@ def kill_at_random(root: Path, kills: int, seed: int) -> dict[str, Any]:
     runs, done, invalid, fallbacks, before_first = 0, 0, 0, 0, 0
     during: dict[str, int] = {"writing a checkpoint": 0, "elsewhere": 0}
     equal = []
-    for _ in track(range(kills), description="killing", console=Console(stderr=True)):
+    bar = Progress(console=Console(stderr=True))
+    shown = bar.add_task("killing", total=kills)
+    bar.start()
+    while done < kills:
+        bar.update(shown, completed=done)
         output = root / f"cut_{runs}"
         process = start(build_config(data, output))
         # Up to the moment at which an undisturbed run would end.
@@ -91,6 +95,7 @@ def kill_at_random(root: Path, kills: int, seed: int) -> dict[str, Any]:
         if process.exitcode == 0:
             equal.append(same(root / "whole", output))
             runs += 1
+    bar.stop()
     finish(start(build_config(data, root / f"cut_{runs}")))
     equal.append(same(root / "whole", root / f"cut_{runs}"))
     return {
