@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.optim import Optimizer
 
 from rapidnet.config import OptimizerConfig, TrainConfig
 from rapidnet.data.builtin import BuiltinScenes
@@ -61,17 +62,12 @@ def build_run(config: TrainConfig, fabric: Fabric, console: Console, checkpoint:
     network = network.to(fabric.device)
     ema = ModelEmaV3(network, config.ema_decay, use_warmup=config.ema_warmup) if config.ema_decay else None
     optimizer = build_optimizer(network, scale_lr(config))
-    progress = Progress()
     bad_samples = BadSampleLog(config.bad_samples, folder / "quarantine.txt" if ranks.is_first else None)
+    progress = Progress()
     if checkpoint is not None:
         progress, met = read_progress(checkpoint)
         bad_samples.merge(met)
-        restore_weights(network, checkpoint, "model.")
-        if ema is not None:
-            restore_weights(ema.module, checkpoint, "ema.")
-        restore_optimizer(optimizer, checkpoint)
-        if scaler := find_scaler(fabric):
-            scaler.load_state_dict(checkpoint.metadata["scaler"])
+        restore_state(checkpoint, network, ema, optimizer, fabric)
     scheduler = build_scheduler(optimizer, scale_lr(config), config.epochs, count_updates(len(train_set), config))
     if progress.updates:
         scheduler.step_update(progress.updates - 1)
@@ -97,6 +93,18 @@ def build_run(config: TrainConfig, fabric: Fabric, console: Console, checkpoint:
         metadata=describe_checkpoint(config, classes, preprocessing),
         log=MetricsLog(folder, progress.epoch) if ranks.is_first else None,
     )  # fmt: skip
+
+
+def restore_state(
+    checkpoint: Checkpoint, network: nn.Module, ema: ModelEmaV3 | None, optimizer: Optimizer, fabric: Fabric
+) -> None:
+    """Put back weights, averaged weights, optimizer and the scaler of float16 training."""
+    restore_weights(network, checkpoint, "model.")
+    if ema is not None:
+        restore_weights(ema.module, checkpoint, "ema.")
+    restore_optimizer(optimizer, checkpoint)
+    if scaler := find_scaler(fabric):
+        scaler.load_state_dict(checkpoint.metadata["scaler"])
 
 
 def describe_checkpoint(config: TrainConfig, classes: list[str], preprocessing: Preprocessing) -> dict[str, Any]:
