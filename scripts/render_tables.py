@@ -131,7 +131,7 @@ def crash_safety() -> str:
              f"{kill['moments']['writing a checkpoint']} hit a checkpoint being written)"],
             ["runs that went on after these kills to their end", str(kill["runs_finished"]),
              f"{kill['runs_equal_to_the_last_bit']} equal to the undisturbed run to the last bit"],
-            ["checkpoint that no longer fits on the disk", str(full["trials"]),
+            ["checkpoint cut short by a limit on file size, for a full disk", str(full["trials"]),
              f"{full['refused_in_one_sentence']} ended in one sentence, {full['previous_intact']} left the checkpoint "
              f"before intact, {full['runs_equal_to_the_last_bit']} went on to the same last bit"],
             ["last checkpoint cut at every 4 KiB", str(cut["truncated"]), f"{cut['truncated_refused']} refused"],

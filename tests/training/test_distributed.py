@@ -147,6 +147,14 @@ def test_a_batch_that_cannot_be_shared_is_refused(photos: Path, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_teacher_is_asked_by_one_process_only(photos: Path, finished_run: Path, tmp_path: Path) -> None:
+    options = ("--data", str(photos), "--distillation.teacher", str(finished_run), "--image-size", "32")
+    result = torchrun("teacher", "cache", *options, "--output", str(tmp_path / "cache"))
+    assert result.returncode != 0
+    assert "start it without torchrun" in result.stderr
+    assert not (tmp_path / "cache").exists()
+
+
 def test_synchronised_batchnorm_alone_is_torchs() -> None:
     """With one process a sum over processes is the identity: values, gradients and statistics are nn.BatchNorm2d's."""
     from rapidnet.training.distributed import synchronise_batchnorm

@@ -28,6 +28,11 @@ def run_teacher_cache(config: TeacherCacheConfig) -> int:
     if is_cache(config.distillation.teacher):
         raise UserError(f"distillation.teacher {config.distillation.teacher} is a cache itself; name the teacher")
     fabric = build_fabric(config)
+    if fabric.world_size > 1:
+        raise UserError(
+            f"teacher cache was started in {fabric.world_size} processes, which would all write the same answers; "
+            "start it without torchrun"
+        )
     seed_all(config.seed)
     student = Preprocessing.from_model(build_network(config, 2), config.image_size, config.crop_pct)
     dataset, _ = build_datasets(config, student)

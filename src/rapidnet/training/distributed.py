@@ -11,6 +11,7 @@ import torch
 import torch.distributed
 import torch.nn.functional as F
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy
 from timm.layers import BatchNormAct2d, DropPath, convert_sync_batchnorm
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 def build_strategy() -> dict[str, Any]:
     """Fabric's arguments for what torchrun started, or for a single process."""
-    if not torch.distributed.is_torchelastic_launched():
+    # Not every build of torch has torch.distributed; detect() knows.
+    if not TorchElasticEnvironment.detect():
         return {"devices": 1}
     local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
     strategy = DDPStrategy(gradient_as_bucket_view=True)
