@@ -36,7 +36,7 @@ tables: .venv/ready
 
 # Needs uv; the lock names no addresses, so it installs from whatever index pip is set to.
 lock:
-	uv pip compile --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra dev --upgrade pyproject.toml -o requirements.lock
+	uv pip compile --universal --no-emit-index-url --generate-hashes --python-version 3.11 --all-extras --upgrade pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv runs

@@ -14,11 +14,11 @@ from conftest import write_images
 from data.test_loading import PREPROCESSING, read, same
 from data.test_shard_writer import shard
 from rapidnet.config import AugmentConfig
-from rapidnet.data.decode import BadImageError, EncodedImage
 from rapidnet.data.loading import EpochSampler, ImageFolder, build_loader
 from rapidnet.data.sources import open_evaluation, open_splits
 from rapidnet.data.transforms import build_train_transform
 from rapidnet.errors import UserError
+from rapidnet.images import BadImageError, EncodedImage
 
 CLASSES = ["blue sky", "green", "red"]
 

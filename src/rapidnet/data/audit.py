@@ -18,18 +18,10 @@ from rich.progress import track
 from rich.table import Table
 
 from rapidnet.config import AuditConfig
-from rapidnet.data.decode import (
-    FORMATS,
-    IMAGE_EXTENSIONS,
-    BadImageError,
-    EncodedImage,
-    Source,
-    convert_rgb,
-    open_image,
-)
 from rapidnet.data.sources import Reader, find_reader
 from rapidnet.environment import write_text_atomically
 from rapidnet.errors import UserError
+from rapidnet.images import FORMATS, IMAGE_EXTENSIONS, BadImageError, EncodedImage, Source, convert_rgb, open_image
 
 QUARANTINED = ("unreadable", "truncated", "oversized", "missing")
 """Findings that a training run cannot use; the others are for a person to judge."""

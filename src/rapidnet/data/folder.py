@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rapidnet.data.decode import IMAGE_EXTENSIONS, Source
 from rapidnet.data.grouping import compile_groups, hold_out_groups, name_below, refuse_leak
 from rapidnet.errors import UserError
+from rapidnet.images import IMAGE_EXTENSIONS, Source
 
 
 @dataclass(frozen=True)

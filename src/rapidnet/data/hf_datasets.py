@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rapidnet.data.decode import BadImageError, EncodedImage, Source
 from rapidnet.data.folder import Sample, Split, order_classes
 from rapidnet.errors import UserError
+from rapidnet.images import BadImageError, EncodedImage, Source
 
 HF_PREFIX = "hf:"
 VALIDATION = ("validation", "val", "valid", "dev", "test")

@@ -11,11 +11,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rapidnet.config import BadSamples
 from rapidnet.data.batches import BatchShares
-from rapidnet.data.decode import BadImageError, load_image, load_pixels
+from rapidnet.data.decode import load_pixels
 from rapidnet.data.folder import Sample, Split
 from rapidnet.data.transforms import ImageTransform, TrainTransform, open_stream, seed_all
 from rapidnet.environment import write_text_atomically
 from rapidnet.errors import UserError
+from rapidnet.images import BadImageError, load_image
 from rapidnet.memory import keep_freed_memory
 
 Key = tuple[int, ...]

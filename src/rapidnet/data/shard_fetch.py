@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from rapidnet.data.decode import BadImageError, EncodedImage, Source
 from rapidnet.data.folder import Sample
+from rapidnet.images import BadImageError, EncodedImage, Source
 
 OPEN_SHARDS = 64
 """Files a process keeps open; a data set may have more shards than a process may have files."""

@@ -3,9 +3,9 @@
 import json
 import tarfile
 
-from rapidnet.data.decode import IMAGE_EXTENSIONS
 from rapidnet.data.shard_index import Entry
 from rapidnet.errors import UserError
+from rapidnet.images import IMAGE_EXTENSIONS
 
 MAX_LABEL_BYTES = 1_000_000
 COMPRESSED = {b"\x1f\x8b\x08": "gzip", b"BZh91AY&SY": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}

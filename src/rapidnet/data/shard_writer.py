@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import track
 
 from rapidnet.config import ShardConfig
-from rapidnet.data.decode import FORMATS, IMAGE_EXTENSIONS, OPENABLE, EncodedImage
 from rapidnet.data.folder import Sample, Split
 from rapidnet.data.shard_cache import is_local
 from rapidnet.data.shard_index import Entry, Index, ShardRecord, render_index
 from rapidnet.data.shard_target import Target
 from rapidnet.data.sources import open_splits
 from rapidnet.errors import UserError
+from rapidnet.images import FORMATS, IMAGE_EXTENSIONS, OPENABLE, EncodedImage
 
 NAME_LENGTH = 60
 """Characters of a file's name that its member keeps, so that every header is one plain block."""

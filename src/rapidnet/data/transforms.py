@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
@@ -23,6 +22,7 @@ from rapidnet.config import AugmentConfig
 from rapidnet.data.color_operations import Pixels, change_brightness, change_color, change_contrast
 from rapidnet.data.rand_augment import RandAugment
 from rapidnet.errors import UserError
+from rapidnet.images import prepare_image
 
 ImageTransform = Callable[[Image.Image], Tensor]
 
@@ -77,11 +77,12 @@ class Preprocessing:
 
     def build_transform(self) -> ImageTransform:
         """Resize the short side to image_size / crop_pct, crop the centre; PIL -> uint8 [3, S, S]."""
-        return v2.Compose([
-            v2.Resize(round(self.image_size / self.crop_pct), self.interpolation_mode),
-            v2.CenterCrop(self.image_size),
-            v2.PILToTensor(),
-        ])  # fmt: skip
+
+        def transform(image: Image.Image) -> Tensor:
+            pixels = prepare_image(image, self.image_size, self.crop_pct, self.interpolation)
+            return torch.from_numpy(np.ascontiguousarray(pixels))
+
+        return transform
 
 
 class TrainTransform:

@@ -17,11 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from torch import Tensor
 
 from rapidnet.config import PredictConfig
-from rapidnet.data.decode import IMAGE_EXTENSIONS, BadImageError, load_image
 from rapidnet.errors import UserError
 from rapidnet.evaluation.annotate import annotate_image
 from rapidnet.evaluation.classification import Predict, build_predict
 from rapidnet.evaluation.trained import Trained, load_trained
+from rapidnet.images import IMAGE_EXTENSIONS, BadImageError, load_image
 from rapidnet.models import reparameterize
 
 

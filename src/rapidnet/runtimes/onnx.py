@@ -1,32 +1,20 @@
-"""How is an ONNX file run?"""
+"""How is an ONNX file run, and what is in it?"""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rapidnet.errors import UserError
+from rapidnet.runtimes.network import Array, Network, Structure
+
+INPUT_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 
 
-@dataclass(frozen=True)
-class OnnxNetwork:
-    """A network in ONNX Runtime: `run` maps its one input [B, 3, H, W] to its outputs by name.
-
-    `size` is the height and width in pixels that the file asks for, 0 if it takes any; `batch` likewise.
-    """
-
-    run: Callable[[np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]
-    size: int
-    batch: int
-
-
-def open_onnx(path: str | Path, threads: int = 0) -> OnnxNetwork:
+def open_onnx(path: str | Path, threads: int = 0) -> Network:
     """Open a file for the CPU; `threads` of 0 leaves the number to ONNX Runtime.
 
     Raises:
-        UserError: no such file, a damaged one, not one float32 image input, or onnxruntime is not installed.
+        UserError: no such file, a damaged one, not one image input, or onnxruntime is not installed.
     """
     path = Path(path)
     if not path.is_file():
@@ -44,13 +32,52 @@ def open_onnx(path: str | Path, threads: int = 0) -> OnnxNetwork:
         why = " ".join(str(error).split())
         raise UserError(f"ONNX file {path} cannot be opened ({why}); export it again") from error
     inputs = session.get_inputs()
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type != "tensor(float)":
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in INPUT_TYPES:
         found = ", ".join(f"{item.name} {item.type} {item.shape}" for item in inputs)
-        raise UserError(f"ONNX file {path} takes {found}; one float32 input [B, 3, H, W] is needed")
+        raise UserError(f"ONNX file {path} takes {found}; one float32 or uint8 input [B, 3, H, W] is needed")
     batch, _, height, _ = (size if isinstance(size, int) else 0 for size in inputs[0].shape)
     names = [item.name for item in session.get_outputs()]
 
-    def run(images: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    def run(images: Array) -> dict[str, Array]:
         return dict(zip(names, session.run(names, {inputs[0].name: images}), strict=True))
 
-    return OnnxNetwork(run, height, batch)
+    return Network(run, batch, height, INPUT_TYPES[inputs[0].type], f"onnxruntime {onnxruntime.__version__}, CPU")
+
+
+def inspect_onnx(path: str | Path) -> Structure:
+    """What the file holds, before ONNX Runtime's own optimisation."""
+    try:
+        import onnx
+    except ImportError:
+        raise UserError(f"looking into {path} needs onnx; install it with pip install 'rapidnet[onnx]'") from None
+    graph = onnx.load(str(path)).graph
+    constants = {item.name: item for item in graph.initializer}
+    # A weight may pass through a cast or a dequantisation on its way to the convolution.
+    made_by = {name: node for node in graph.node for name in node.output}
+    weight_bytes: Counter[str] = Counter()
+    for item in constants.values():
+        weight_bytes[type_name(onnx, item.data_type)] += len(onnx.numpy_helper.to_array(item).tobytes())
+
+    def stored_type(name: str) -> str:
+        while name not in constants and name in made_by:
+            name = made_by[name].input[0]
+        return type_name(onnx, constants[name].data_type) if name in constants else "computed"
+
+    convolutions: Counter[str] = Counter()
+    dilations = []
+    for node in graph.node:
+        if node.op_type in WEIGHT_INPUT:
+            convolutions[stored_type(node.input[WEIGHT_INPUT[node.op_type]])] += 1
+            rates: list[Any] = [list(item.ints) for item in node.attribute if item.name == "dilations"]
+            dilations += [rate for rate in rates if set(rate) != {1}]
+    operators = Counter(f"{node.domain}.{node.op_type}".lstrip(".") for node in graph.node)
+    return Structure(dict(sorted(operators.items())), dict(convolutions), sorted(dilations), dict(weight_bytes))
+
+
+# Operators that carry weights, and which input those are.
+WEIGHT_INPUT = {"Conv": 1, "Gemm": 1, "MatMul": 1, "QLinearConv": 3, "ConvInteger": 1, "QLinearMatMul": 3}
+
+
+def type_name(onnx: Any, data_type: int) -> str:
+    """float32, int8 and so on, from ONNX's number of a type."""
+    return str(onnx.helper.tensor_dtype_to_np_dtype(data_type))

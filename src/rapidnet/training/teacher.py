@@ -94,6 +94,8 @@ def load_package(name: str) -> nn.Module:
 def open_onnx_teacher(config: DistillationConfig) -> Teacher:
     """An ONNX file as teacher: normalised RGB in, logits in its first output."""
     network = open_onnx(config.teacher)
+    if network.dtype != "float32":
+        raise UserError(f"teacher {config.teacher} takes pixels and gives probabilities; export it again with --raw")
     if network.size and config.image_size not in (0, network.size):
         raise UserError(
             f"teacher {config.teacher} takes {network.size} px only, distillation.image_size asks for "

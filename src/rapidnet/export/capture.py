@@ -1,0 +1,135 @@
+"""How does a trained network become one graph from pixels to answers, which every converter starts from?"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from rapidnet.data.transforms import Preprocessing
+from rapidnet.errors import UserError
+from rapidnet.models import reparameterize
+
+STRIDE = 32
+"""The network's total stride: a size that may vary has to stay a multiple of it."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a task's artifact answers: `output` its name, `activation` from logits [B, C] to that."""
+
+    output: str
+    activation: Literal["softmax", "sigmoid"]
+
+
+# Task, as a checkpoint's metadata names it -> what its artifact answers.
+HEADS = {
+    "classification": Head("probabilities", "softmax"),
+    "multilabel": Head("probabilities", "sigmoid"),
+}
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What an artifact takes: [B, 3, S, S], B up to `max_batch` and S from `image_size` to `max_image_size`.
+
+    Equal bounds make a static shape. `raw`: float32, normalised outside, and logits come back; else uint8 RGB pixels.
+    """
+
+    image_size: int
+    max_image_size: int
+    max_batch: int = 1
+    raw: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_image_size != self.image_size and (self.image_size % STRIDE or self.max_image_size % STRIDE):
+            raise UserError(
+                f"image sizes {self.image_size} to {self.max_image_size} cannot vary: "
+                f"give multiples of {STRIDE}, the network's stride"
+            )
+
+    @property
+    def static(self) -> bool:
+        return self.max_batch == 1 and self.max_image_size == self.image_size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32 if self.raw else torch.uint8
+
+    def build_example(self) -> Tensor:
+        """An input to capture with: two images where the batch varies, since one would be taken as fixed."""
+        shape = (1 if self.max_batch == 1 else 2, 3, self.image_size, self.image_size)
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        return pixels.to(self.dtype)
+
+
+class Deployed(nn.Module):
+    """A folded network with its preprocessing before it and its activation behind it.
+
+    uint8 RGB [B, 3, S, S] -> probabilities [B, num_classes]; with `raw`, normalised float32 -> logits.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing, head: Head, raw: bool = False) -> None:
+        super().__init__()
+        self.network, self.raw, self.activation = network, raw, head.activation
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("scale", 1 / (torch.tensor(preprocessing.std).view(1, 3, 1, 1) * 255))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        if self.raw:
+            logits: Tensor = self.network(pixels)
+            return logits
+        logits = self.network((pixels.to(self.mean.dtype) - self.mean) * self.scale)
+        return logits.softmax(1) if self.activation == "softmax" else logits.sigmoid()
+
+
+@dataclass(frozen=True)
+class Captured:
+    """One network, ready for every converter.
+
+    program: the graph, captured once by torch.export; module: what it was captured from, folded, in eval mode and
+    contiguous memory, for converters that want to run or change it; example: an input; spec: what inputs may be;
+    output: the name of the one output.
+    """
+
+    program: ExportedProgram
+    module: Deployed
+    example: Tensor
+    spec: InputSpec
+    output: str
+
+
+def capture(network: nn.Module, preprocessing: Preprocessing, task: str, spec: InputSpec) -> Captured:
+    """Fold a network in eval mode and capture it; the network itself is left alone.
+
+    Raises:
+        UserError: a task that has no artifact yet.
+    """
+    if task not in HEADS:
+        raise UserError(f"task '{task}' cannot be exported; {', '.join(HEADS)} can")
+    head = HEADS[task]
+    module = Deployed(reparameterize(network), preprocessing, head, spec.raw)
+    module = module.float().cpu().to(memory_format=torch.contiguous_format).eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    example = spec.build_example()
+    program = export_program(module, example, spec)
+    return Captured(program, module, example, spec, "logits" if spec.raw else head.output)
+
+
+def export_program(module: nn.Module, example: Tensor, spec: InputSpec) -> ExportedProgram:
+    """torch.export with the bounds of `spec`."""
+    shapes: dict[int, Dim] = {}
+    if spec.max_batch > 1:
+        shapes[0] = Dim("batch", min=1, max=spec.max_batch)
+    if spec.max_image_size > spec.image_size:
+        steps = Dim("steps", min=spec.image_size // STRIDE, max=spec.max_image_size // STRIDE)
+        shapes |= {2: STRIDE * steps, 3: STRIDE * steps}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        return torch.export.export(module, (example,), dynamic_shapes=(shapes,) if shapes else None)

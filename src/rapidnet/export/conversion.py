@@ -1,0 +1,31 @@
+"""What is a converter given, and what does it hand back?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rapidnet.export.capture import Captured
+from rapidnet.runtimes.network import Array
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One artifact to be made.
+
+    captured: the network; precision: of weights (fp16) or of weights and activations (int8).
+    calibration: for int8, training images as the artifact takes them, [N, 3, S, S]; None otherwise.
+    keep_float: for int8, modules of the folded network (names within `captured.module.network`, such as
+    "stages.2.3.ffn.fc1.conv") whose convolutions stay in floating point.
+    """
+
+    captured: Captured
+    precision: Precision
+    calibration: Array | None = None
+    keep_float: frozenset[str] = field(default_factory=frozenset)
+
+
+Converter = Callable[[Conversion, Path], dict[str, Any]]
+"""(conversion, path of the artifact to write) -> what should be said of it in the card; raises UserError."""
