@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rapidnet.models import create_model as create_model
     from rapidnet.models import reparameterize as reparameterize
+    from rapidnet.runtimes.bundle import open_bundle as open_bundle
 
-__all__ = ["create_model", "reparameterize"]
+__all__ = ["create_model", "open_bundle", "reparameterize"]
 __version__ = "0.1.0"
 
 # A command imports the networks only when it runs, so that --help answers at once; an environment without torch
 # (prediction with an exported network) has nothing to register.
-_is_command = Path(sys.argv[0]).stem == "rapidnet" or sys.orig_argv[1:3] == ["-m", "rapidnet"]
+_module = sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] if "-m" in sys.orig_argv else []
+_is_command = Path(sys.argv[0]).stem == "rapidnet" or _module in (["rapidnet"], ["rapidnet.runtimes"])
 if not _is_command and find_spec("timm") is not None:
     import rapidnet.models  # noqa: F401
 
@@ -22,6 +24,10 @@ if not _is_command and find_spec("timm") is not None:
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'rapidnet' has no attribute '{name}'")
+    if name == "open_bundle":
+        import rapidnet.runtimes.bundle
+
+        return rapidnet.runtimes.bundle.open_bundle
     import rapidnet.models
 
     return getattr(rapidnet.models, name)

@@ -29,6 +29,7 @@ from rapidnet.evaluation.metrics import ClassificationMeter
 from rapidnet.evaluation.pictures import draw_confusion, draw_curves, draw_examples, draw_reliability, save_figure
 from rapidnet.evaluation.predict import Prediction, predict_files
 from rapidnet.evaluation.trained import Trained, load_trained
+from rapidnet.evaluation.trained_predictor import build_trained_predictor
 from rapidnet.models import reparameterize
 from rapidnet.training.checkpoint import LAST
 from rapidnet.training.train import run_train
@@ -175,7 +176,8 @@ def predict_examples(trained: Trained, folder: Path, console: Console) -> list[t
         path = folder / f"scene_{index:03d}.png"
         Image.fromarray(scene.image).save(path)
         labels[path] = scenes.classes[int(scene.labels[0])]
-    examples = [(prediction, labels[prediction.path]) for prediction in predict_files(trained, sorted(labels), 3, 32)]
+    predictor = build_trained_predictor(trained)
+    examples = [(prediction, labels[prediction.path]) for prediction in predict_files(predictor, sorted(labels), 3, 32)]
     right = sum(prediction.answers[0][0] == label for prediction, label in examples)
     console.print(
         f"{right} of {len(examples)} pictures named right; try: rapidnet predict {folder.parent / 'run'} {folder}"

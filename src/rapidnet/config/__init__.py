@@ -11,6 +11,7 @@ from rapidnet.config.commands import (
     ShardConfig,
 )
 from rapidnet.config.distillation import DistillationConfig
+from rapidnet.config.export import DoctorConfig, ExportConfig, VerifyConfig
 from rapidnet.config.training import AugmentConfig, OptimizerConfig, TeacherCacheConfig, TrainConfig
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "BadSamples",
     "BuiltinConfig",
     "DistillationConfig",
+    "DoctorConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "InfoConfig",
     "OptimizerConfig",
     "PredictConfig",
@@ -27,5 +30,6 @@ __all__ = [
     "ShardConfig",
     "TeacherCacheConfig",
     "TrainConfig",
+    "VerifyConfig",
     "Weights",
 ]

@@ -8,10 +8,10 @@ from rapidnet.config.choices import BadSamples, Weights, check
 
 @dataclass
 class EvaluateConfig:
-    """Measure a trained network on labelled images: accuracy with intervals, per class, calibration."""
+    """Measure a trained network or a bundle on labelled images: accuracy with intervals, per class, calibration."""
 
     run: str
-    """A run folder or a checkpoint file."""
+    """A run folder, a checkpoint file or an exported bundle."""
     data: str = ""
     """A folder of classes or with val/<class>/, tar shards or hf:NAME; empty takes the data of the training run."""
     labels: str = ""
@@ -35,7 +35,7 @@ class PredictConfig:
     """Name what is in pictures."""
 
     run: str
-    """A run folder or a checkpoint file."""
+    """A run folder, a checkpoint file or an exported bundle."""
     images: str
     """An image, a folder of images, or a quoted pattern such as 'photos/*.jpg'."""
     top: int = 5

@@ -7,22 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os.path import commonpath
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import torch
+import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-from torch import Tensor
 
 from rapidnet.config import PredictConfig
 from rapidnet.errors import UserError
 from rapidnet.evaluation.annotate import annotate_image
-from rapidnet.evaluation.classification import Predict, build_predict
-from rapidnet.evaluation.trained import Trained, load_trained
 from rapidnet.images import IMAGE_EXTENSIONS, BadImageError, load_image
-from rapidnet.models import reparameterize
+from rapidnet.runtimes.bundle import Bundle, is_bundle, open_bundle
+from rapidnet.runtimes.network import Array
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,42 @@ class Prediction:
         return {"image": str(self.path), "predictions": answers}
 
 
+class Predictor(Protocol):
+    """Whatever names what is in pictures: a trained network or an exported bundle."""
+
+    @property
+    def classes(self) -> list[str]: ...
+
+    @property
+    def task(self) -> str: ...
+
+    def prepare(self, image: str | Path) -> Array:
+        """The file of a photograph -> uint8 [3, S, S]; raises BadImageError."""
+
+    def predict(self, pixels: Array) -> Array:
+        """uint8 RGB [B, 3, S, S] -> probabilities [B, num_classes]."""
+
+
+def open_predictor(config: PredictConfig) -> Predictor:
+    """A bundle in its own runtime, without torch; anything else as a trained network."""
+    if is_bundle(config.run):
+        bundle: Bundle = open_bundle(config.run)
+        if config.weights != PredictConfig.weights:
+            raise UserError(
+                f"--weights has no effect on {config.run}, whose weights were chosen on export; leave it out"
+            )
+        return bundle
+    from rapidnet.evaluation.trained_predictor import open_trained_predictor
+
+    return open_trained_predictor(config.run, config.weights)
+
+
 def run_predict(config: PredictConfig) -> int:
     """The predict command."""
     console = Console()
     notes = Console(stderr=True)
-    trained = load_trained(config.run, config.weights)
-    check_options(config, trained)
+    predictor = open_predictor(config)
+    check_options(config, predictor)
     paths = find_images(config.images)
     unreadable = 0
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -59,7 +87,7 @@ def run_predict(config: PredictConfig) -> int:
         *columns, console=show_on, transient=True, redirect_stdout=at_terminal, disable=len(paths) == 1
     ) as bar:
         for prediction in bar.track(
-            predict_files(trained, paths, config.top, config.batch_size, config.threshold), total=len(paths)
+            predict_files(predictor, paths, config.top, config.batch_size, config.threshold), total=len(paths)
         ):
             if prediction.error:
                 unreadable += 1
@@ -79,9 +107,9 @@ def run_predict(config: PredictConfig) -> int:
     return 0
 
 
-def check_options(config: PredictConfig, trained: Trained) -> None:
+def check_options(config: PredictConfig, predictor: Predictor) -> None:
     """Refuse what the run's task makes no use of."""
-    several = trained.task == "multilabel"
+    several = predictor.task == "multilabel"
     name, instead = ("top", "threshold") if several else ("threshold", "top")
     if getattr(config, name) != getattr(PredictConfig, name):
         carry = "several labels" if several else "one label"
@@ -105,22 +133,18 @@ def find_images(where: str) -> list[Path]:
 
 
 def predict_files(
-    trained: Trained, paths: Sequence[Path], top: int, batch_size: int, threshold: float = 0.5
+    predictor: Predictor, paths: Sequence[Path], top: int, batch_size: int, threshold: float = 0.5
 ) -> Iterator[Prediction]:
-    """Predictions in the order of `paths`, folded for speed; at most two batches are in memory at a time.
+    """Predictions in the order of `paths`; at most two batches are in memory at a time.
 
     Each names the `top` likeliest classes or, where an image may carry several, those of at least `threshold`.
     """
-    several = trained.task == "multilabel"
-    top, least = (len(trained.classes), threshold) if several else (top, 0.0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = reparameterize(trained.model).to(device).to(memory_format=torch.channels_last)
-    predict = build_predict(model, trained.preprocessing, activate=trained.measure.activate)
-    transform = trained.preprocessing.build_transform()
+    several = predictor.task == "multilabel"
+    top, least = (len(predictor.classes), threshold) if several else (top, 0.0)
 
-    def read(path: Path) -> Tensor | BadImageError:
+    def read(path: Path) -> Array | BadImageError:
         try:
-            return transform(load_image(path))
+            return predictor.prepare(path)
         except BadImageError as error:
             return error
 
@@ -130,26 +154,26 @@ def predict_files(
         for start in range(0, len(paths) + batch_size, batch_size):
             reading = [(path, pool.submit(read, path)) for path in paths[start : start + batch_size]]
             if ahead is not None:
-                yield from predict_batch(
-                    [(path, future.result()) for path, future in ahead], predict, trained.classes, top, least
-                )
+                items = [(path, future.result()) for path, future in ahead]
+                yield from predict_batch(items, predictor, top, least)
             ahead = reading
 
 
 def predict_batch(
-    items: list[tuple[Path, Tensor | BadImageError]], predict: Predict, classes: list[str], top: int, least: float = 0.0
+    items: list[tuple[Path, Array | BadImageError]], predictor: Predictor, top: int, least: float = 0.0
 ) -> Iterator[Prediction]:
     """One forward pass over the readable images of a batch: at most `top` classes, of probability `least` or more."""
-    images = [item for _, item in items if isinstance(item, Tensor)]
-    best = predict(torch.stack(images)).cpu().topk(min(top, len(classes))) if images else None
-    row = 0
+    images = [item for _, item in items if not isinstance(item, BadImageError)]
+    rows = iter(predictor.predict(np.stack(images)) if images else np.empty((0, 0)))
     for path, item in items:
-        if isinstance(item, BadImageError) or best is None:
+        if isinstance(item, BadImageError):
             yield Prediction(path, [], str(item))
             continue
-        answers = zip(best.indices[row].tolist(), best.values[row].tolist(), strict=True)
-        yield Prediction(path, [(classes[index], p) for index, p in answers if p >= least])
-        row += 1
+        probabilities = next(rows)
+        # Stable, so that among equals the first class comes first.
+        best = np.argsort(-probabilities, kind="stable")[:top].tolist()
+        answers = [(predictor.classes[index], float(probabilities[index])) for index in best]
+        yield Prediction(path, [(name, p) for name, p in answers if p >= least])
 
 
 def show(prediction: Prediction, console: Console) -> None:

@@ -59,8 +59,11 @@ class InputSpec:
         return torch.float32 if self.raw else torch.uint8
 
     def build_example(self) -> Tensor:
-        """An input to capture with: two images where the batch varies, since one would be taken as fixed."""
-        shape = (1 if self.max_batch == 1 else 2, 3, self.image_size, self.image_size)
+        """An input to capture with: two images where the batch varies, since one would be taken as fixed.
+
+        Of the largest size, since features of a single pixel would be taken as fixed too.
+        """
+        shape = (1 if self.max_batch == 1 else 2, 3, self.max_image_size, self.max_image_size)
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         return pixels.to(self.dtype)
 
@@ -84,7 +87,10 @@ class Deployed(nn.Module):
         if self.raw:
             logits: Tensor = self.network(pixels)
             return logits
-        logits = self.network((pixels.to(self.mean.dtype) - self.mean) * self.scale)
+        return self.activate(self.network((pixels.to(self.mean.dtype) - self.mean) * self.scale))
+
+    def activate(self, logits: Tensor) -> Tensor:
+        """Logits [B, num_classes] -> probabilities."""
         return logits.softmax(1) if self.activation == "softmax" else logits.sigmoid()
 
 

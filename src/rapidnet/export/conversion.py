@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from rapidnet.export.capture import Captured
 from rapidnet.runtimes.network import Array
 
@@ -29,3 +31,10 @@ class Conversion:
 
 Converter = Callable[[Conversion, Path], dict[str, Any]]
 """(conversion, path of the artifact to write) -> what should be said of it in the card; raises UserError."""
+
+
+def expect_structure(conversion: Conversion) -> dict[str, Any]:
+    """What `check_structure` holds an artifact against: counted in the folded network, not in any file."""
+    layers = [layer for layer in conversion.captured.module.network.modules() if isinstance(layer, nn.Conv2d)]
+    dilated = [list(layer.dilation) for layer in layers if set(layer.dilation) != {1}]
+    return {"convolutions": len(layers), "dilations": sorted(dilated), "kept_float": len(conversion.keep_float)}

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from rapidnet.errors import UserError
-from rapidnet.export.conversion import Conversion
+from rapidnet.export.capture import InputSpec
+from rapidnet.export.conversion import Conversion, Precision
 
 OPSET = 20
 """The first with a Gelu of its own, which runtimes compute at once."""
@@ -33,3 +34,7 @@ def convert_onnx(conversion: Conversion, path: Path) -> dict[str, Any]:
     assert program is not None
     program.save(str(path), external_data=False)
     return {"opset": OPSET}
+
+
+def refuse_onnx(spec: InputSpec, precision: Precision) -> str:
+    return "" if precision == "fp32" else "not yet"

@@ -1,0 +1,99 @@
+"""Does an artifact pass every check, and does every check fail where it must?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rapidnet.export.checks import TIGHTER, Check, Tolerance, check_answers, check_tensors
+from rapidnet.export.golden import Golden
+from rapidnet.runtimes.network import Array
+
+Run = Callable[[Array], Array]
+"""uint8 RGB [B, 3, S, S] -> the artifact's output [B, num_classes]."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A deliberate mistake and whether the checks noticed it: `tripped` names those that failed, as they must.
+
+    `caught` is None where the mistake cannot be made with this network; `why` says so.
+    """
+
+    name: str
+    caught: bool | None
+    tripped: list[str]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """All checks and controls of one artifact; it passes if every check does and no control slips through."""
+
+    checks: list[Check]
+    controls: list[Control]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks) and all(item.caught is not False for item in self.controls)
+
+    @property
+    def only_numbers(self) -> bool:
+        """Whether all that failed is numbers, which layers in float can mend, and nothing of the file's structure."""
+        return all(check.passed or check.numeric for check in self.checks)
+
+    @property
+    def failures(self) -> list[str]:
+        """Each failed check and each control that slipped through, in words."""
+        failed = [
+            f"{c.name}: {c.figure} (bound {c.bound} {c.unit})".replace(" )", ")") for c in self.checks if not c.passed
+        ]
+        return failed + [f"the checks do not notice {c.name}" for c in self.controls if c.caught is False]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "verdict": "passed" if self.passed else "failed",
+            "checks": [check.to_dict() for check in self.checks],
+            "negative_controls": [vars(control) for control in self.controls],
+        }
+
+
+def certify(run: Run, golden: Golden, tolerance: Tolerance, more: list[Check]) -> Certificate:
+    """Run the artifact on the golden inputs, judge it, and judge each mistake by the same checks.
+
+    more: checks made elsewhere (task, structure) that join the certificate.
+    """
+    output = run(golden.pixels)
+    checks = judge(output, golden, golden.reference, tolerance)
+    return Certificate(checks + more, run_controls(run, output, golden, tolerance))
+
+
+def judge(output: Array, golden: Golden, reference: Array, tolerance: Tolerance) -> list[Check]:
+    """The checks of an output [N, num_classes] against `reference` on the golden inputs."""
+    real = golden.kinds == "real"
+    if output.shape != reference.shape or not np.isfinite(output).all():
+        shape = f"{list(output.shape)}, {int((~np.isfinite(output)).sum())} not finite"
+        return [Check("shape and finite values", False, shape, str(list(reference.shape)))]
+    # Among a few images one near-tie weighs too much: one may differ, whatever the share.
+    few = replace(tolerance, agreement=min(tolerance.agreement, round(100 * (1 - 1 / int(real.sum())), 2) - 0.01))
+    return [
+        *check_tensors(output, golden, reference, tolerance),
+        check_answers(output[real], reference[real], few, "golden images"),
+    ]
+
+
+def run_controls(run: Run, output: Array, golden: Golden, tolerance: Tolerance) -> list[Control]:
+    """Make each mistake and name the checks that fail."""
+    attempts: dict[str, list[Check]] = {
+        "blue and red exchanged": judge(run(golden.pixels[:, ::-1]), golden, golden.reference, tolerance),
+        "shuffled labels": judge(np.roll(output, 1, axis=1), golden, golden.reference, tolerance),
+        f"a {TIGHTER}x tighter tolerance": judge(output, golden, golden.reference, tolerance.tighten(TIGHTER)),
+    }
+    for name, reference in golden.wrong.items():
+        attempts[name] = judge(output, golden, reference, tolerance)
+    controls = []
+    for name, checks in attempts.items():
+        tripped = [check.name for check in checks if not check.passed]
+        controls.append(Control(name, bool(tripped), tripped))
+    return controls + [Control(name, None, [], why) for name, why in golden.absent.items()]

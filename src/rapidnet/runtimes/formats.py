@@ -1,0 +1,90 @@
+"""Which formats are there, what runs each of them, and which of its operators are known to be right?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rapidnet.runtimes.network import Network, Structure
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format of artifacts.
+
+    artifact: the file's (or folder's) name in a bundle; module: where `open_*` and `inspect_*` are, by their suffix.
+    extra: what pip installs for it; runs_with, converts_with: the packages it needs.
+    operators: what may occur in an artifact, by the format's own names; anything else fails the certificate.
+    """
+
+    artifact: str
+    module: str
+    suffix: str
+    extra: str
+    runs_with: tuple[str, ...]
+    converts_with: tuple[str, ...]
+    operators: frozenset[str]
+
+    def open(self, path: str | Path, threads: int = 0) -> Network:
+        """Open an artifact in its own runtime; raises UserError."""
+        network: Network = self._find("open")(path, threads)
+        return network
+
+    def inspect(self, path: str | Path) -> Structure:
+        """Read what an artifact is made of; raises UserError."""
+        structure: Structure = self._find("inspect")(path)
+        return structure
+
+    def _find(self, verb: str) -> Callable[..., Any]:
+        return getattr(import_module(self.module), f"{verb}_{self.suffix}")
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(
+        "model.onnx", "rapidnet.runtimes.onnx", "onnx", "onnx", ("onnxruntime",), ("onnx", "onnxscript"),
+        words("Add Cast Conv Gelu Mul ReduceMean Reshape Softmax Sub Sigmoid"),
+    ),
+    "openvino": Format(
+        "model.xml", "rapidnet.runtimes.openvino", "openvino", "openvino", ("openvino",), ("nncf",), words(""),
+    ),
+    "executorch": Format(
+        "model.pte", "rapidnet.runtimes.executorch", "executorch", "executorch", ("executorch", "torch"), ("torchao",),
+        words(""),
+    ),
+    "coreml": Format(
+        "model.mlpackage", "rapidnet.runtimes.coreml", "coreml", "coreml", ("coremltools",), (), words(""),
+    ),
+    "litert": Format(
+        "model.tflite", "rapidnet.runtimes.litert", "litert", "litert", ("ai-edge-litert",),
+        ("litert-torch", "ai-edge-quantizer"), words(""),
+    ),
+    "ncnn": Format(
+        "model.ncnn.param", "rapidnet.runtimes.ncnn", "ncnn", "ncnn", ("ncnn",), ("pnnx",), words(""),
+    ),
+    "torch": Format(
+        "model.pt2", "rapidnet.runtimes.aot_inductor", "torch", "", ("torch",), (), words(""),
+    ),
+}  # fmt: skip
+
+# The versions that requirements.lock installs and CI runs.
+TESTED = {
+    "ai-edge-litert": "2.3.0",
+    "ai-edge-quantizer": "0.10.0",
+    "coremltools": "9.0",
+    "executorch": "1.5.1",
+    "litert-torch": "0.10.0",
+    "ncnn": "1.0.20261020",
+    "nncf": "3.4.0",
+    "onnx": "1.23.2",
+    "onnxruntime": "1.32.0",
+    "onnxscript": "0.7.2",
+    "openvino": "2026.4.1",
+    "pnnx": "20261020",
+    "torch": "2.14.1",
+    "torchao": "0.18.0",
+}
