@@ -131,6 +131,8 @@ class TrainConfig:
     """Write last.safetensors after every so many optimizer steps, besides every epoch; 0 never."""
     save_minutes: float = 15.0
     """Write last.safetensors whenever so many minutes have passed; 0 never."""
+    fake_quantize: bool = False
+    """Round weights and activations to 8 bits on the way, so that an int8 artifact of this run loses less."""
     freeze: list[str] = field(default_factory=list)
     """Parts of the network to keep as they are, such as [stem, stages.0, stages.1]."""
     sync_bn: bool = True

@@ -63,7 +63,7 @@ def load_calibration_samples(trained: Trained, config: ExportConfig, console: Co
         if not made_from:
             raise UserError(f"{config.source} does not say what it was trained on; give training images: --calibration")
         if made_from["root"] == "builtin":
-            scenes = BuiltinScenes("train", made_from["train_length"], size)
+            scenes = BuiltinScenes("train", config.calibration_images, size)
             return read_some(scenes, config.calibration_images, "builtin, training images", console, text)
     settings = {name: made_from[name] for name in SPLIT_SETTINGS if name in made_from}
     several = trained.task == "multilabel"

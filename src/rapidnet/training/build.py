@@ -33,6 +33,7 @@ from rapidnet.training.distributed import (
     share_randomness,
     synchronise_batchnorm,
 )
+from rapidnet.training.fake_quantize import fake_quantize
 from rapidnet.training.optim import build_optimizer, build_scheduler
 from rapidnet.training.progress import MetricsLog
 from rapidnet.training.run import Run, count_updates, find_scaler
@@ -55,6 +56,8 @@ def build_run(config: TrainConfig, fabric: Fabric, console: Console, checkpoint:
 
     network = start_network(config, len(classes), console, from_init=checkpoint is None)
     frozen = freeze(network, config.freeze)
+    if config.fake_quantize:
+        fake_quantize(network)
     share = None
     if ranks.world > 1:
         share = share_randomness(network)
