@@ -142,6 +142,32 @@ def crash_safety() -> str:
     )  # fmt: skip
 
 
+FORMATS = ("onnx", "openvino", "executorch", "coreml", "litert", "ncnn", "torch")
+
+
+def exports() -> str:
+    """The last row of each (network, format, precision)."""
+    rows = {(r["precision"], r["model"], r["format"]): r for r in read_rows(ROOT / "results" / "export.jsonl")}
+    order = ("fp32", "fp16", "int8")
+    keys = sorted(rows, key=lambda key: (order.index(key[0]), "ti s m b".index(key[1][-1]), FORMATS.index(key[2])))
+    lines = []
+    for key in keys:
+        row = rows[key]
+        kept = f"{len(row['kept_float'])}" if row["precision"] == "int8" else ""
+        low, high = row["artifact_interval"]
+        top1 = f"{row['artifact']:.2f} ({low:.1f} to {high:.1f}) / {row['network']:.2f}"
+        caught = [value for value in row["controls"].values() if value is not None]
+        lines.append([
+            row["model"], row["format"], row["precision"], row["verdict"], f"{row['sqnr_db']:.1f}",
+            f"{row['agreement']:.2f}", top1, kept, f"{sum(caught)} of {len(caught)}", f"{row['megabytes']:.1f}",
+            f"{row['convert_seconds']:.0f} + {row['check_seconds']:.0f}",
+        ])  # fmt: skip
+    headings = ["network", "format", "precision", "verdict", "SQNR, dB", "same first answer, %",
+                "top-1 %, artifact (95% interval) / network", "layers in float", "mistakes noticed", "MB",
+                "seconds, to convert + to check"]  # fmt: skip
+    return table(headings, lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "family": family, "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
     "distillation": distillation, "crash_safety": crash_safety,
