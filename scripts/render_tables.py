@@ -170,7 +170,7 @@ def exports() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "family": family, "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
-    "distillation": distillation, "crash_safety": crash_safety,
+    "distillation": distillation, "crash_safety": crash_safety, "exports": exports,
 }  # fmt: skip
 
 
