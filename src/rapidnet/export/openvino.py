@@ -1,8 +1,12 @@
 """How does a captured network become an OpenVINO model, `model.xml` with `model.bin` beside it?"""
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from rapidnet.errors import UserError
 from rapidnet.export.capture import Captured, InputSpec
@@ -24,9 +28,17 @@ def convert_openvino(conversion: Conversion, path: Path) -> dict[str, Any]:
         import openvino
     except ImportError:
         raise UserError("exporting to openvino needs more packages; pip install 'rapidnet[openvino]'") from None
-    model = build_openvino(conversion.captured)
-    card: dict[str, Any] = {"openvino": openvino.__version__}
-    openvino.save_model(model, str(path), compress_to_fp16=conversion.precision == "fp16")
+    card: dict[str, Any] = {"openvino": openvino.__version__.split("-")[0]}
+    with in_silence():
+        model = build_openvino(conversion.captured)
+        if conversion.precision == "int8":
+            from rapidnet.export.openvino_int8 import quantize_openvino
+
+            model, done = quantize_openvino(model, conversion)
+            card |= done
+        elif conversion.precision == "fp16":
+            card |= {"float16": "weights; a runtime computes in what it is asked to"}
+        openvino.save_model(model, str(path), compress_to_fp16=conversion.precision == "fp16")
     return card
 
 
@@ -35,9 +47,7 @@ def build_openvino(captured: Captured) -> Any:
     import openvino
 
     spec = captured.spec
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = openvino.convert_model(captured.program)
+    model = openvino.convert_model(captured.program)
     # The converter forgets the bounds of what may vary.
     batch = openvino.Dimension(1, spec.max_batch)
     side = openvino.Dimension(spec.image_size, spec.max_image_size)
@@ -45,3 +55,34 @@ def build_openvino(captured: Captured) -> Any:
     model.inputs[0].get_tensor().set_names({"pixels"})
     model.outputs[0].get_tensor().set_names({captured.output})
     return model
+
+
+@contextmanager
+def in_silence() -> Iterator[None]:
+    """No telemetry, no warnings and no chatter from what runs within; everything is put back behind it."""
+    loggers = {name: logging.getLogger(name) for name in ("nncf", "torch.utils.cpp_extension")}
+    levels = {name: logger.level for name, logger in loggers.items()}
+    with warnings.catch_warnings(), telemetry_declined():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers.values():
+                logger.setLevel(logging.ERROR)
+            yield
+        finally:
+            for name, logger in loggers.items():
+                logger.setLevel(levels[name])
+
+
+@contextmanager
+def telemetry_declined() -> Iterator[None]:
+    """OpenVINO's tools send usage data unless told not to by a file in the home folder; here they find a no.
+
+    Their sender is made once in a process, with the answer it found then, so the no outlasts this block.
+    """
+    try:
+        from openvino_telemetry.utils.opt_in_checker import ConsentCheckResult, OptInChecker
+    except ImportError:
+        yield
+        return
+    with mock.patch.object(OptInChecker, "check", return_value=ConsentCheckResult.DECLINED):
+        yield

@@ -10,7 +10,6 @@ from rapidnet.runtimes.network import Array, Network, Structure
 
 INPUT_TYPES = {"f32": "float32", "u8": "uint8"}
 TYPE_NAMES = {"f32": "float32", "f16": "float16", "i8": "int8", "u8": "uint8", "i32": "int32", "i64": "int64"}
-BYTES = {"f64": 8, "i64": 8, "u64": 8, "f32": 4, "i32": 4, "u32": 4, "f16": 2, "bf16": 2}
 # Operators that carry weights as their second input.
 WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
 
@@ -64,51 +63,48 @@ def compile_model(path: str | Path, threads: int = 0) -> tuple[Any, Any]:
 
 
 def inspect_openvino(path: str | Path) -> Structure:
-    """What the .xml says, and under `delegated` the number format each operator really runs in on this processor."""
+    """What the .xml says; under `delegated`, the convolutions that this processor runs in each number format."""
     try:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError) as error:
         raise UserError(f"OpenVINO model {path} cannot be read ({error}); export it again") from error
     layers = {layer.attrib["id"]: layer for layer in root.iter("layer")}
-    made_by = {
-        (edge.attrib["to-layer"], edge.attrib["to-port"]): edge.attrib["from-layer"] for edge in root.iter("edge")
-    }
+    edges = [edge.attrib for edge in root.iter("edge")]
+    made_by = {(edge["to-layer"], edge["to-port"]): edge["from-layer"] for edge in edges}
+    attributes = {name: data.attrib for name, layer in layers.items() for data in layer.iter("data")}
+    kinds = {name: layer.attrib["type"] for name, layer in layers.items()}
     weight_bytes: Counter[str] = Counter()
     convolutions: Counter[str] = Counter()
     dilations = []
-    for name, layer in layers.items():
-        data = layer.find("data")
-        attributes = data.attrib if data is not None else {}
-        if layer.attrib["type"] == "Const":
-            weight_bytes[type_name(attributes)] += int(attributes["size"])
-        if layer.attrib["type"] in WEIGHTED:
+    for name, kind in kinds.items():
+        if kind == "Const":
+            weight_bytes[type_name(attributes[name])] += int(attributes[name]["size"])
+        if kind in WEIGHTED:
             weight = made_by[name, "1"]
             # Weights may pass through a conversion, a scale or a reshape on their way.
-            while layers[weight].attrib["type"] != "Const" and (weight, "0") in made_by:
+            while kinds[weight] != "Const" and (weight, "0") in made_by:
                 weight = made_by[weight, "0"]
-            constant = layers[weight].find("data")
-            stored = layers[weight].attrib["type"] == "Const" and constant is not None
-            convolutions[type_name(constant.attrib) if stored and constant is not None else "computed"] += 1
-        rates = [int(rate) for rate in attributes.get("dilations", "").split(",") if rate]
+            convolutions[type_name(attributes[weight]) if kinds[weight] == "Const" else "computed"] += 1
+        rates = [int(rate) for rate in attributes.get(name, {}).get("dilations", "").split(",") if rate]
         if set(rates) - {1}:
             dilations.append(rates)
-    operators = Counter(layer.attrib["type"] for layer in layers.values() if layer.attrib["type"] != "Const")
-    return Structure(dict(sorted(operators.items())), dict(convolutions), sorted(dilations), dict(weight_bytes))
+    operators = Counter(kind for kind in kinds.values() if kind != "Const")
+    return Structure(
+        dict(sorted(operators.items())), dict(convolutions), sorted(dilations), dict(weight_bytes), count_executed(path)
+    )  # fmt: skip
 
 
 def type_name(attributes: dict[str, str]) -> str:
+    """float32, int8 and so on, from a constant's attributes."""
     kind = attributes["element_type"]
     return TYPE_NAMES.get(kind, kind)
 
 
 def count_executed(path: str | Path) -> dict[str, int]:
-    """How many convolutions the CPU runs in each number format, such as {"int8": 70}, once everything is fused."""
-    _, compiled = compile_model(path)
+    """How many convolutions the CPU runs in each of OpenVINO's number formats, once everything is fused."""
     counts: Counter[str] = Counter()
-    for operator in compiled.get_runtime_model().get_ordered_ops():
-        info = {
-            key: str(value.astype(str)) for key, value in operator.get_rt_info().items() if hasattr(value, "astype")
-        }
-        if info.get("layerType") == "Convolution":
-            counts[info["runtimePrecision"]] += 1
+    for operator in compile_model(path)[1].get_runtime_model().get_ordered_ops():
+        info = operator.get_rt_info()
+        if info["layerType"].astype(str) in ("Convolution", "GroupConvolution", "FullyConnected", "MatMul"):
+            counts[info["runtimePrecision"].astype(str)] += 1
     return dict(counts)
