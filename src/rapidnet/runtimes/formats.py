@@ -47,10 +47,13 @@ def words(text: str) -> frozenset[str]:
 FORMATS: dict[str, Format] = {
     "onnx": Format(
         "model.onnx", "rapidnet.runtimes.onnx", "onnx", "onnx", ("onnxruntime",), ("onnx", "onnxscript"),
-        words("Add Cast Conv Gelu Mul ReduceMean Reshape Softmax Sub Sigmoid"),
+        words("Add Cast Clip Conv DequantizeLinear Gelu HardSwish Max Mul QuantizeLinear ReduceMean Relu Reshape "
+              "Sigmoid Softmax Sub"),
     ),
     "openvino": Format(
-        "model.xml", "rapidnet.runtimes.openvino", "openvino", "openvino", ("openvino",), ("nncf",), words(""),
+        "model.xml", "rapidnet.runtimes.openvino", "openvino", "openvino", ("openvino",), ("nncf",),
+        words("Add Clamp Convert Convolution FakeQuantize Gelu GroupConvolution HSwish Multiply Parameter ReLU "
+              "ReduceMean Reshape Result Sigmoid SoftMax Subtract Swish"),
     ),
     "executorch": Format(
         "model.pte", "rapidnet.runtimes.executorch", "executorch", "executorch", ("executorch", "torch"), ("torchao",),
@@ -64,10 +67,13 @@ FORMATS: dict[str, Format] = {
         ("litert-torch", "ai-edge-quantizer"), words(""),
     ),
     "ncnn": Format(
-        "model.ncnn.param", "rapidnet.runtimes.ncnn", "ncnn", "ncnn", ("ncnn",), ("pnnx",), words(""),
+        "model.ncnn.param", "rapidnet.runtimes.ncnn", "ncnn", "ncnn", ("ncnn",), ("pnnx",),
+        words("BinaryOp Convolution ConvolutionDepthWise GELU HardSwish InnerProduct Input MemoryData Pooling ReLU Sigmoid "
+              "Softmax Split Swish"),
     ),
     "torch": Format(
-        "model.pt2", "rapidnet.runtimes.aot_inductor", "torch", "", ("torch",), (), words(""),
+        "model.pt2", "rapidnet.runtimes.aot_inductor", "torch", "", ("torch",), (),
+        words("convolution empty_strided fused_kernel"),
     ),
 }  # fmt: skip
 
