@@ -64,12 +64,14 @@ FORMATS: dict[str, Format] = {
     ),
     "litert": Format(
         "model.tflite", "rapidnet.runtimes.litert", "litert", "litert", ("ai-edge-litert",),
-        ("litert-torch", "ai-edge-quantizer"), words(""),
+        ("litert-torch", "ai-edge-quantizer"),
+        words("ADD CAST CONV_2D DEPTHWISE_CONV_2D DEQUANTIZE FULLY_CONNECTED GELU HARD_SWISH LOGISTIC MEAN MUL PAD "
+              "QUANTIZE RELU RESHAPE SOFTMAX SUB TRANSPOSE"),
     ),
     "ncnn": Format(
         "model.ncnn.param", "rapidnet.runtimes.ncnn", "ncnn", "ncnn", ("ncnn",), ("pnnx",),
-        words("BinaryOp Convolution ConvolutionDepthWise GELU HardSwish InnerProduct Input MemoryData Pooling ReLU Sigmoid "
-              "Softmax Split Swish"),
+        words("BinaryOp Convolution ConvolutionDepthWise GELU HardSwish InnerProduct Input MemoryData Pooling ReLU "
+              "Sigmoid Softmax Split Swish"),
     ),
     "torch": Format(
         "model.pt2", "rapidnet.runtimes.aot_inductor", "torch", "", ("torch",), (),
