@@ -1,6 +1,7 @@
 """How does a captured network become an OpenVINO model, `model.xml` with `model.bin` beside it?"""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ def convert_openvino(conversion: Conversion, path: Path) -> dict[str, Any]:
             card |= done
         elif conversion.precision == "fp16":
             card |= {"float16": "weights; a runtime computes in what it is asked to"}
+        number_names(model)
         openvino.save_model(model, str(path), compress_to_fp16=conversion.precision == "fp16")
     return card
 
@@ -55,6 +57,15 @@ def build_openvino(captured: Captured) -> Any:
     model.inputs[0].get_tensor().set_names({"pixels"})
     model.outputs[0].get_tensor().set_names({captured.output})
     return model
+
+
+def number_names(model: Any) -> None:
+    """Rename what was named by a counter of the whole process, so that equal models make equal files."""
+    model.set_friendly_name("rapidnet")
+    for i, operator in enumerate(model.get_ordered_ops()):
+        kind = operator.get_type_name()
+        if re.fullmatch(rf"{kind}_\d+", operator.get_friendly_name()):
+            operator.set_friendly_name(f"{kind}_{i}")
 
 
 @contextmanager
