@@ -1,5 +1,6 @@
 """Does an OpenVINO model give the network's answers, in every precision, and is it made of what it should be?"""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,16 @@ def test_the_runtime_needs_no_torch(varying: Captured, tmp_path: Path) -> None:
         "from rapidnet.runtimes.openvino import *; open_openvino(sys.argv[1], 1); inspect_openvino(sys.argv[1])"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "model.xml")], check=True)
+
+
+def test_nothing_is_sent(varying: Captured, tmp_path: Path) -> None:
+    """Importing openvino alone sends an event and leaves a client's number in the home folder, if it is let."""
+    write(varying, "fp32", tmp_path / "model.xml")
+    code = (
+        "import sys; from openvino_telemetry.utils.sender import TelemetrySender as sender; "
+        "sender.send = lambda *_, **__: sys.exit('sent'); "
+        "from rapidnet.runtimes.openvino import open_openvino; open_openvino(sys.argv[1], 1)"
+    )
+    home = {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "model.xml")], check=True, env=home)
+    assert not (tmp_path / "intel").exists()

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from rapidnet.errors import UserError
 from rapidnet.export.capture import Captured, InputSpec
 from rapidnet.export.conversion import Conversion, Precision
+from rapidnet.runtimes.openvino import telemetry_declined
 
 
 def refuse_openvino(spec: InputSpec, precision: Precision) -> str:
@@ -26,7 +26,8 @@ def convert_openvino(conversion: Conversion, path: Path) -> dict[str, Any]:
         UserError: the extra is not installed, int8 without calibration images, or an unknown name in keep_float.
     """
     try:
-        import openvino
+        with telemetry_declined():
+            import openvino
     except ImportError:
         raise UserError("exporting to openvino needs more packages; pip install 'rapidnet[openvino]'") from None
     card: dict[str, Any] = {"openvino": openvino.__version__.split("-")[0]}
@@ -82,18 +83,3 @@ def in_silence() -> Iterator[None]:
         finally:
             for name, logger in loggers.items():
                 logger.setLevel(levels[name])
-
-
-@contextmanager
-def telemetry_declined() -> Iterator[None]:
-    """OpenVINO's tools send usage data unless told not to by a file in the home folder; here they find a no.
-
-    Their sender is made once in a process, with the answer it found then, so the no outlasts this block.
-    """
-    try:
-        from openvino_telemetry.utils.opt_in_checker import ConsentCheckResult, OptInChecker
-    except ImportError:
-        yield
-        return
-    with mock.patch.object(OptInChecker, "check", return_value=ConsentCheckResult.DECLINED):
-        yield
