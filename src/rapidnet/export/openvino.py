@@ -1,16 +1,17 @@
 """How does a captured network become an OpenVINO model, `model.xml` with `model.bin` beside it?"""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from rapidnet.errors import UserError
 from rapidnet.export.capture import Captured, InputSpec
 from rapidnet.export.conversion import Conversion, Precision
+from rapidnet.runtimes.openvino import telemetry_declined
 
 
 def refuse_openvino(spec: InputSpec, precision: Precision) -> str:
@@ -25,7 +26,8 @@ def convert_openvino(conversion: Conversion, path: Path) -> dict[str, Any]:
         UserError: the extra is not installed, int8 without calibration images, or an unknown name in keep_float.
     """
     try:
-        import openvino
+        with telemetry_declined():
+            import openvino
     except ImportError:
         raise UserError("exporting to openvino needs more packages; pip install 'rapidnet[openvino]'") from None
     card: dict[str, Any] = {"openvino": openvino.__version__.split("-")[0]}
@@ -38,6 +40,7 @@ def convert_openvino(conversion: Conversion, path: Path) -> dict[str, Any]:
             card |= done
         elif conversion.precision == "fp16":
             card |= {"float16": "weights; a runtime computes in what it is asked to"}
+        number_names(model)
         openvino.save_model(model, str(path), compress_to_fp16=conversion.precision == "fp16")
     return card
 
@@ -57,6 +60,15 @@ def build_openvino(captured: Captured) -> Any:
     return model
 
 
+def number_names(model: Any) -> None:
+    """Rename what was named by a counter of the whole process, so that equal models make equal files."""
+    model.set_friendly_name("rapidnet")
+    for i, operator in enumerate(model.get_ordered_ops()):
+        kind = operator.get_type_name()
+        if re.fullmatch(rf"{kind}_\d+", operator.get_friendly_name()):
+            operator.set_friendly_name(f"{kind}_{i}")
+
+
 @contextmanager
 def in_silence() -> Iterator[None]:
     """No telemetry, no warnings and no chatter from what runs within; everything is put back behind it."""
@@ -71,18 +83,3 @@ def in_silence() -> Iterator[None]:
         finally:
             for name, logger in loggers.items():
                 logger.setLevel(levels[name])
-
-
-@contextmanager
-def telemetry_declined() -> Iterator[None]:
-    """OpenVINO's tools send usage data unless told not to by a file in the home folder; here they find a no.
-
-    Their sender is made once in a process, with the answer it found then, so the no outlasts this block.
-    """
-    try:
-        from openvino_telemetry.utils.opt_in_checker import ConsentCheckResult, OptInChecker
-    except ImportError:
-        yield
-        return
-    with mock.patch.object(OptInChecker, "check", return_value=ConsentCheckResult.DECLINED):
-        yield

@@ -1,8 +1,11 @@
 """How is an OpenVINO model run, and what is in its file?"""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from xml.etree import ElementTree
 
 from rapidnet.errors import UserError
@@ -49,7 +52,8 @@ def compile_model(path: str | Path, threads: int = 0) -> tuple[Any, Any]:
     if not path.is_file() or not path.with_suffix(".bin").is_file():
         raise UserError(f"OpenVINO model {path} does not exist; give the path of an .xml file with its .bin beside it")
     try:
-        import openvino
+        with telemetry_declined():
+            import openvino
     except ImportError:
         raise UserError(f"running {path} needs OpenVINO; install it with pip install 'rapidnet[openvino]'") from None
     config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -108,3 +112,18 @@ def count_executed(path: str | Path) -> dict[str, int]:
         if info["layerType"].astype(str) in ("Convolution", "GroupConvolution", "FullyConnected", "MatMul"):
             counts[info["runtimePrecision"].astype(str)] += 1
     return dict(counts)
+
+
+@contextmanager
+def telemetry_declined() -> Iterator[None]:
+    """Importing openvino or nncf sends usage data unless a file in the home folder forbids it; here they find a no.
+
+    Their sender is made once in a process, with the answer it found then, so the no outlasts this block.
+    """
+    try:
+        from openvino_telemetry.utils.opt_in_checker import ConsentCheckResult, OptInChecker
+    except ImportError:
+        yield
+        return
+    with mock.patch.object(OptInChecker, "check", return_value=ConsentCheckResult.DECLINED):
+        yield
