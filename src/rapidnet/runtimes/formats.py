@@ -60,7 +60,9 @@ FORMATS: dict[str, Format] = {
         words(""),
     ),
     "coreml": Format(
-        "model.mlpackage", "rapidnet.runtimes.coreml", "coreml", "coreml", ("coremltools",), (), words(""),
+        "model.mlpackage", "rapidnet.runtimes.coreml", "coreml", "coreml", ("coremltools",), (),
+        words("add cast constexpr_affine_dequantize conv gelu mul reduce_mean relu reshape sigmoid silu "
+              "softmax squeeze sub"),
     ),
     "litert": Format(
         "model.tflite", "rapidnet.runtimes.litert", "litert", "litert", ("ai-edge-litert",),

@@ -1,0 +1,88 @@
+"""How is a Core ML package run, by Core ML on a Mac and elsewhere op by op, and what is in it?"""
+
+import io
+import logging
+import platform
+from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rapidnet.errors import UserError
+from rapidnet.runtimes.mil_interpreter import interpret
+from rapidnet.runtimes.mil_program import Program, read_program
+from rapidnet.runtimes.network import Array, Network, Structure
+
+
+def import_coremltools(path: str | Path) -> Any:
+    """coremltools, without what it says of missing parts on systems that have no Core ML; raises UserError."""
+    before, silence = logging.root.manager.disable, io.StringIO()
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(silence), redirect_stderr(silence):
+            return import_module("coremltools")
+    except ImportError:
+        raise UserError(f"reading {path} needs coremltools; install it with pip install 'rapidnet[coreml]'") from None
+    finally:
+        logging.disable(before)
+
+
+def open_coreml(path: str | Path, threads: int = 0) -> Network:
+    """Open a package; `threads` has no effect, Core ML and numpy choose by themselves.
+
+    Raises:
+        UserError: no such package, a damaged one, or coremltools is not installed.
+    """
+    program = read_program(path)
+    batch, _, size, _ = program.shape
+    dtype = "uint8" if program.image else "float32"
+    name = f"coremltools {version('coremltools')}"
+    if platform.system() == "Darwin":
+        return Network(run_natively(path, program), batch, size, dtype, f"{name}, Core ML on macOS")
+
+    def run(images: Array) -> dict[str, Array]:
+        return {program.target: interpret(program, images)}
+
+    return Network(run, batch, size, dtype, f"{name}, program interpreted op by op (not Core ML itself)")
+
+
+def run_natively(path: str | Path, program: Program) -> Any:
+    """What runs one input by Core ML; not run anywhere but on a Mac."""
+    coremltools = import_coremltools(path)
+    model = coremltools.models.MLModel(str(path))
+
+    def run(images: Array) -> dict[str, Array]:
+        from PIL import Image
+
+        given = Image.fromarray(images[0].transpose(1, 2, 0)) if program.image else images
+        return {program.target: np.asarray(model.predict({program.source: given})[program.target])}
+
+    return run
+
+
+def inspect_coreml(path: str | Path) -> Structure:
+    """Read the package's operations, and for each weight how it is stored, through a dequantisation if there is one."""
+    program = read_program(path)
+    made_by = {operation.output: operation for operation in program.operations}
+    convolutions: Counter[str] = Counter()
+    weight_bytes: Counter[str] = Counter()
+    dilations = []
+    for value in program.constants.values():
+        if isinstance(value, np.ndarray):
+            weight_bytes[value.dtype.name] += value.nbytes
+    for operation in program.operations:
+        if operation.kind != "conv":
+            continue
+        name = operation.inputs["weight"][0]
+        if name in made_by:
+            name = made_by[name].inputs["quantized_data"][0]
+        convolutions[program.constants[name].dtype.name] += 1
+        rates = [int(rate) for rate in program.constants[operation.inputs["dilations"][0]]]
+        if set(rates) != {1}:
+            dilations.append(rates)
+    operators = Counter(operation.kind for operation in program.operations)
+    return Structure(dict(sorted(operators.items())), dict(convolutions), sorted(dilations), dict(weight_bytes))
