@@ -18,23 +18,56 @@ def convert_executorch(conversion: Conversion, path: Path) -> dict[str, Any]:
         UserError: the extra is not installed.
     """
     with import_quietly(path):
+        import torchao
         from executorch.version import __version__
     facts: dict[str, Any] = {"executorch": __version__, "delegate": "XNNPACK"}
-    program = conversion.captured.program
-    path.write_bytes(lower(program, path))
+    program, spec = conversion.captured.program, conversion.captured.spec
+    if conversion.precision == "int8":
+        from rapidnet.export.executorch_int8 import SCHEME, quantize
+
+        program = quantize(conversion)
+        facts |= {"torchao": torchao.__version__, "quantization": SCHEME, "float": sorted(conversion.keep_float)}
+    # A program says neither which of its dimensions may vary nor what its output is called, so that is kept beside it.
+    notes = {
+        "output_name": conversion.captured.output,
+        "batch": 1 if spec.max_batch == 1 else 0,
+        "size": spec.image_size if spec.max_image_size == spec.image_size else 0,
+    }
+    path.write_bytes(lower(program, notes))
     return facts
 
 
-def lower(program: ExportedProgram, path: Path) -> bytes:
-    """A program's .pte: what XNNPACK can compute in its graphs, the rest as calls of ExecuTorch's kernels."""
-    with import_quietly(path):
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import to_edge_transform_and_lower
+def lower(program: ExportedProgram, notes: dict[str, Any]) -> bytes:
+    """A program's .pte: what XNNPACK can compute in its graphs, the rest as calls of ExecuTorch's kernels.
+
+    notes: answers of methods without an input that the file has beside `forward`.
+    """
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        partitioner = XnnpackPartitioner(configs=build_partition_rules())
+        edge = to_edge_transform_and_lower(program, partitioner=[partitioner], constant_methods=notes)
         buffer: bytes = edge.to_executorch().buffer
     return buffer
+
+
+def build_partition_rules() -> list[type]:
+    """What XNNPACK is given: ExecuTorch's own list, but an int8 GELU stays int8.
+
+    XNNPACK computes any 8-bit activation by one look-up in a table of 256 entries. ExecuTorch does not know that of
+    the GELU, and would take every one of them to float and back, which costs more than the convolutions around it.
+    """
+    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
+    from executorch.backends.xnnpack.partition.config.generic_node_configs import GeluConfig
+    from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
+
+    class AnyGelu(GeluConfig):  # type: ignore[misc]
+        def supported_precision_types(self) -> list[Any]:
+            return [ConfigPrecisionType.FP32, ConfigPrecisionType.STATIC_QUANT]
+
+    return [AnyGelu if rule is GeluConfig else rule for rule in ALL_PARTITIONER_CONFIGS]
 
 
 def refuse_executorch(spec: InputSpec, precision: Precision) -> str:

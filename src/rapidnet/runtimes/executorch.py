@@ -15,6 +15,9 @@ from rapidnet.runtimes.xnnpack_payload import Payload, read_payload
 DELEGATE = "XnnpackBackend"
 # ExecuTorch's names of number formats, as a program spells them, for the ones an input may have.
 INPUT_TYPES = {"BYTE": "uint8", "FLOAT": "float32"}
+# Methods without an input that an exported file has beside `forward`, with what stands for a missing one: the name of
+# the output, and the batch and the size that are asked for (0 where they may vary).
+NOTES: dict[str, Any] = {"output_name": "output", "batch": 0, "size": 0}
 
 
 def open_executorch(path: str | Path, threads: int = 0) -> Network:
@@ -26,7 +29,7 @@ def open_executorch(path: str | Path, threads: int = 0) -> Network:
         UserError: no such file, a damaged one, not one image input, or executorch is not installed.
     """
     path = Path(path)
-    batch, size, dtype = read_input(path)
+    notes, dtype = read_input(path)
     with import_quietly(path):
         import torch
         from executorch.extension.pybindings import portable_lib
@@ -48,10 +51,11 @@ def open_executorch(path: str | Path, threads: int = 0) -> Network:
             shape = list(images.shape)
             raise UserError(f"ExecuTorch file {path} refuses an input of {shape}: {first_line(error)}") from error
         # The program owns the memory of its outputs, and the next call writes into it.
-        return {"output": outputs[0].numpy().copy()}
+        return {notes["output_name"]: outputs[0].numpy().copy()}
 
     pool = portable_lib._threadpool_get_thread_count()
-    return Network(run, batch, size, dtype, f"executorch {__version__}, XNNPACK, {pool} threads for the process")
+    runtime = f"executorch {__version__}, XNNPACK, a pool of {pool} for the process"
+    return Network(run, notes["batch"], notes["size"], dtype, runtime)
 
 
 def inspect_executorch(path: str | Path) -> Structure:
@@ -62,7 +66,7 @@ def inspect_executorch(path: str | Path) -> Structure:
     """
     path = Path(path)
     program = read_program(path)
-    (plan,) = program.execution_plan
+    plan = find_plan(program, path)
     inside, outside = Payload(), Counter[str]()
     for call in (instruction.instr_args for chain in plan.chains for instruction in chain.instructions):
         kind = type(call).__name__
@@ -85,21 +89,30 @@ def inspect_executorch(path: str | Path) -> Structure:
     )
 
 
-def read_input(path: Path) -> tuple[int, int, str]:
-    """Batch, size (0 where they may vary) and number format of a program's one image input; raises UserError."""
-    (plan,) = read_program(path).execution_plan
+def read_input(path: Path) -> tuple[dict[str, Any], str]:
+    """What a file says of itself (see `NOTES`) and the number format of its one image input; raises UserError."""
+    program = read_program(path)
+    plan = find_plan(program, path)
     tensors = [plan.values[index].val for index in plan.inputs]
-    shapes = [f"{tensor.scalar_type.name} {list(tensor.sizes)}" for tensor in tensors]
     if len(tensors) != 1 or len(tensors[0].sizes) != 4 or tensors[0].scalar_type.name not in INPUT_TYPES:
-        raise UserError(
-            f"ExecuTorch file {path} takes {', '.join(shapes)}; one FLOAT or BYTE input [B, 3, H, W] is needed"
-        )
+        found = ", ".join(f"{tensor.scalar_type.name} {list(tensor.sizes)}" for tensor in tensors)
+        raise UserError(f"ExecuTorch file {path} takes {found}; one FLOAT or BYTE input [B, 3, H, W] is needed")
     (tensor,) = tensors
-    dtype = INPUT_TYPES[tensor.scalar_type.name]
-    # The file marks a whole tensor as one whose shape may vary, and says only its largest shape.
-    if tensor.shape_dynamism.name != "STATIC":
-        return 0, 0, dtype
-    return tensor.sizes[0], tensor.sizes[2], dtype
+    static = tensor.shape_dynamism.name == "STATIC"
+    # Without notes, from another exporter: a shape that may vary does so in ways that the file does not tell.
+    notes = NOTES | ({"batch": tensor.sizes[0], "size": tensor.sizes[2]} if static else {})
+    for method in program.execution_plan:
+        if method.name in NOTES:
+            value = method.values[method.outputs[0]].val
+            notes[method.name] = getattr(value, "string_val", getattr(value, "int_val", None))
+    return notes, INPUT_TYPES[tensor.scalar_type.name]
+
+
+def find_plan(program: Any, path: Path) -> Any:
+    for plan in program.execution_plan:
+        if plan.name == "forward":
+            return plan
+    raise UserError(f"ExecuTorch file {path} has no method forward; export it again")
 
 
 def read_program(path: Path) -> Any:
