@@ -1,6 +1,7 @@
 """How does a captured network become an ExecuTorch program, computed by XNNPACK?"""
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,25 @@ def convert_executorch(conversion: Conversion, path: Path) -> dict[str, Any]:
         from executorch.version import __version__
     facts: dict[str, Any] = {"executorch": __version__, "delegate": "XNNPACK"}
     program, spec = conversion.captured.program, conversion.captured.spec
+    writing: AbstractContextManager[None] = nullcontext()
     if conversion.precision == "int8":
         from rapidnet.export.executorch_int8 import SCHEME, quantize
 
         program = quantize(conversion)
         facts |= {"torchao": torchao.__version__, "quantization": SCHEME, "float": sorted(conversion.keep_float)}
+    elif conversion.precision == "fp16":
+        from rapidnet.export import executorch_fp16
+
+        program, writing = executorch_fp16.build_half_program(conversion.captured), executorch_fp16.keep_half_weights()
+        facts["quantization"] = executorch_fp16.SCHEME
     # A program says neither which of its dimensions may vary nor what its output is called, so that is kept beside it.
     notes = {
         "output_name": conversion.captured.output,
         "batch": 1 if spec.max_batch == 1 else 0,
         "size": spec.image_size if spec.max_image_size == spec.image_size else 0,
     }
-    path.write_bytes(lower(program, notes))
+    with writing:
+        path.write_bytes(lower(program, notes))
     return facts
 
 
@@ -54,18 +62,22 @@ def lower(program: ExportedProgram, notes: dict[str, Any]) -> bytes:
 
 
 def build_partition_rules() -> list[type]:
-    """What XNNPACK is given: ExecuTorch's own list, but an int8 GELU stays int8.
+    """What XNNPACK is given: ExecuTorch's own list, but a GELU stays in the number format around it.
 
-    XNNPACK computes any 8-bit activation by one look-up in a table of 256 entries. ExecuTorch does not know that of
-    the GELU, and would take every one of them to float and back, which costs more than the convolutions around it.
+    XNNPACK computes any 8-bit activation by one look-up in a table of 256 entries, and has a GELU for half. ExecuTorch
+    knows neither: it would take every int8 GELU to float and back, and cut the graph in two at every half one.
     """
     from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
     from executorch.backends.xnnpack.partition.config.generic_node_configs import GeluConfig
     from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
 
-    class AnyGelu(GeluConfig):  # type: ignore[misc]
+    class AnyGelu(GeluConfig):
         def supported_precision_types(self) -> list[Any]:
             return [ConfigPrecisionType.FP32, ConfigPrecisionType.STATIC_QUANT]
+
+        def check_constraints(self, node: Any, ep: ExportedProgram) -> bool:
+            fits: bool = self.check_common_constraints(node, ep)
+            return fits
 
     return [AnyGelu if rule is GeluConfig else rule for rule in ALL_PARTITIONER_CONFIGS]
 

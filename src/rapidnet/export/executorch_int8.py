@@ -46,7 +46,7 @@ def build_quantizer(keep_float: frozenset[str]) -> Any:
 
     config = get_symmetric_quantization_config(is_per_channel=True)
 
-    class RapidNetQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
+    class RapidNetQuantizer(XNNPACKQuantizer):
         """XNNPACK's own rules, and the GELU, which they leave in float."""
 
         def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
@@ -64,11 +64,11 @@ def build_quantizer(keep_float: frozenset[str]) -> Any:
 
 
 def build_filter(keep_float: frozenset[str]) -> Callable[[fx.Node], bool]:
-    """Whether a node may be int8. Pixels, their normalisation and the answer stay in float; weights go with their layer."""
+    """Whether a node may be int8: not what lies around the network, and no layer of `keep_float`."""
 
     def may_be_int8(node: fx.Node) -> bool:
         if node.op != "call_function":
-            return True
+            return True  # a weight goes with its layer
         name = find_layer(node)
         return name is not None and not (node.target == CONV and name in keep_float)
 

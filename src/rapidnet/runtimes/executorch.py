@@ -1,6 +1,8 @@
 """How is an ExecuTorch program run, and what is in it, inside its delegate and outside?"""
 
 import logging
+import os
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -35,11 +37,13 @@ def open_executorch(path: str | Path, threads: int = 0) -> Network:
         from executorch.extension.pybindings import portable_lib
         from executorch.runtime import Runtime, Verification
         from executorch.version import __version__
-    if threads:
-        portable_lib._unsafe_reset_threadpool(threads)
     try:
-        program = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
-        method = program.load_method("forward")
+        with hold_log():
+            if threads:
+                portable_lib._unsafe_reset_threadpool(threads)
+            program = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
+            method = program.load_method("forward")
+            pool = portable_lib._threadpool_get_thread_count()
     except RuntimeError as error:
         raise UserError(f"ExecuTorch file {path} cannot be opened ({first_line(error)}); export it again") from error
     assert method is not None
@@ -53,7 +57,6 @@ def open_executorch(path: str | Path, threads: int = 0) -> Network:
         # The program owns the memory of its outputs, and the next call writes into it.
         return {notes["output_name"]: outputs[0].numpy().copy()}
 
-    pool = portable_lib._threadpool_get_thread_count()
     runtime = f"executorch {__version__}, XNNPACK, a pool of {pool} for the process"
     return Network(run, notes["batch"], notes["size"], dtype, runtime)
 
@@ -141,6 +144,20 @@ def import_quietly(path: Path) -> Iterator[None]:
         raise UserError(f"{path} needs ExecuTorch; install it with pip install 'rapidnet[executorch]'") from None
     finally:
         noisy.setLevel(level)
+
+
+@contextmanager
+def hold_log() -> Iterator[None]:
+    """The runtime writes how it looked for the processor's name straight to the process's standard error."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def first_line(error: Exception) -> str:

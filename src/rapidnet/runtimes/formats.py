@@ -55,8 +55,8 @@ FORMATS: dict[str, Format] = {
     "executorch": Format(
         "model.pte", "rapidnet.runtimes.executorch", "executorch", "executorch", ("executorch", "torch"), ("torchao",),
         words(
-            "XNNAdd XNNConv2d XNNDepthwiseConv2d XNNGelu XNNGlobalAvgPooling2d XNNMultiply XNNSigmoid XNNSoftmax "
-            "XNNStaticReshape XNNStaticTranspose XNNSubtract "
+            "XNNAdd XNNConv2d XNNConvert XNNDepthwiseConv2d XNNGelu XNNGlobalAvgPooling2d XNNMultiply XNNSigmoid "
+            "XNNSoftmax XNNStaticReshape XNNStaticTranspose XNNSubtract "
             "aten::sym_size.int dim_order_ops::_to_dim_order_copy.out executorch_prim::et_view.default"
         ),
     ),
