@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,14 @@ from rapidnet.export.capture import InputSpec
 from rapidnet.export.conversion import Conversion, Precision
 from rapidnet.runtimes.executorch import import_quietly
 
+# All that conversions use. Importing these warns of much that is not the user's to mend; afterwards it is silent.
+NOISY = (
+    "executorch.backends.xnnpack.partition.xnnpack_partitioner",
+    "executorch.backends.xnnpack.quantizer.xnnpack_quantizer",
+    "executorch.exir",
+    "torchao.quantization.pt2e.quantize_pt2e",
+)
+
 
 def convert_executorch(conversion: Conversion, path: Path) -> dict[str, Any]:
     """Write `path`; see `Converter`.
@@ -19,6 +28,8 @@ def convert_executorch(conversion: Conversion, path: Path) -> dict[str, Any]:
         UserError: the extra is not installed.
     """
     with import_quietly(path):
+        for name in NOISY:
+            import_module(name)
         import torchao
         from executorch.version import __version__
     facts: dict[str, Any] = {"executorch": __version__, "delegate": "XNNPACK"}

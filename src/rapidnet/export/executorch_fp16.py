@@ -51,7 +51,7 @@ def keep_half_weights() -> Iterator[None]:
     target = "aten.convolution.default"
     usual: Any = writers[target]
 
-    class HalfConvolution(usual):  # type: ignore[misc, valid-type]
+    class HalfConvolution(usual):
         def define_tensor(self, *values: Any, **options: Any) -> None:
             super().define_tensor(*values, **(options | {"force_fp32": False}))
 

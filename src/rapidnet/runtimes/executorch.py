@@ -49,10 +49,13 @@ def open_executorch(path: str | Path, threads: int = 0) -> Network:
     assert method is not None
 
     def run(images: Array) -> dict[str, Array]:
+        shape, wanted = list(images.shape), [notes["batch"], 3, notes["size"], notes["size"]]
+        # The runtime itself lets through whatever needs no more memory than the largest input.
+        if any(want and want != found for want, found in zip(wanted, shape, strict=True)):
+            raise UserError(f"ExecuTorch file {path} refuses an input of {shape}: it takes {wanted}, 0 for any")
         try:
-            outputs = method.execute([torch.from_numpy(images.copy())])
+            outputs = method.execute([torch.from_numpy(images)])
         except RuntimeError as error:
-            shape = list(images.shape)
             raise UserError(f"ExecuTorch file {path} refuses an input of {shape}: {first_line(error)}") from error
         # The program owns the memory of its outputs, and the next call writes into it.
         return {notes["output_name"]: outputs[0].numpy().copy()}
