@@ -57,7 +57,11 @@ FORMATS: dict[str, Format] = {
     ),
     "executorch": Format(
         "model.pte", "rapidnet.runtimes.executorch", "executorch", "executorch", ("executorch", "torch"), ("torchao",),
-        words(""),
+        words(
+            "XNNAdd XNNConv2d XNNConvert XNNDepthwiseConv2d XNNGelu XNNGlobalAvgPooling2d XNNMultiply XNNSigmoid "
+            "XNNSoftmax XNNStaticReshape XNNStaticTranspose XNNSubtract "
+            "aten::sym_size.int dim_order_ops::_to_dim_order_copy.out executorch_prim::et_view.default"
+        ),
     ),
     "coreml": Format(
         "model.mlpackage", "rapidnet.runtimes.coreml", "coreml", "coreml", ("coremltools",), (),
