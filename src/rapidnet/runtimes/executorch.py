@@ -41,7 +41,8 @@ def open_executorch(path: str | Path, threads: int = 0) -> Network:
         with hold_log():
             if threads:
                 portable_lib._unsafe_reset_threadpool(threads)
-            program = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
+            # From memory: a mapped file that is written again would change under a network that is open.
+            program = Runtime.get().load_program(path.read_bytes(), verification=Verification.InternalConsistency)
             method = program.load_method("forward")
             pool = portable_lib._threadpool_get_thread_count()
     except RuntimeError as error:
@@ -53,6 +54,8 @@ def open_executorch(path: str | Path, threads: int = 0) -> Network:
         # The runtime itself lets through whatever needs no more memory than the largest input.
         if any(want and want != found for want, found in zip(wanted, shape, strict=True)):
             raise UserError(f"ExecuTorch file {path} refuses an input of {shape}: it takes {wanted}, 0 for any")
+        # Holding the program, since its method reads the file's bytes without owning them.
+        assert program is not None
         try:
             outputs = method.execute([torch.from_numpy(images)])
         except RuntimeError as error:
