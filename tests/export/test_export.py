@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sabotage import sabotage
 
-import rapidnet.export.export as command
 from conftest import write_images
 from rapidnet.cli import main
 from rapidnet.config import EvaluateConfig, ExportConfig, PredictConfig
@@ -113,35 +113,6 @@ def test_bounded_dynamic_shapes(finished_run: Path, tmp_path: Path) -> None:
         assert np.abs(opened.predict(pixels) - expected).max() < 1e-5
     with pytest.raises(UserError, match="multiples of 32"):
         run_export(ExportConfig(str(finished_run), output=str(tmp_path), image_size=40, max_image_size=96))
-
-
-def sabotage(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the converter work on a network with one mistake, as a wrong converter would."""
-    from copy import deepcopy
-    from dataclasses import replace
-
-    from rapidnet.export.capture import export_program
-
-    real = converters.convert
-
-    def convert(name: str, conversion: converters.Conversion, folder: Path) -> converters.Made:
-        module = deepcopy(conversion.captured.module)
-        if change == "dilation":
-            layer = next(m for m in module.modules() if getattr(m, "dilation", (1, 1)) == (3, 3))
-            layer.dilation, layer.padding = (2, 2), (2, 2)
-        else:
-            # The batch normalisation of one layer left out: its scale and shift are lost.
-            layer = next(m for m in module.network.stages[1].modules() if isinstance(m, torch.nn.Conv2d))
-            with torch.no_grad():
-                layer.weight.mul_(1.1)
-        captured = replace(
-            conversion.captured,
-            module=module,
-            program=export_program(module, conversion.captured.example, conversion.captured.spec),
-        )
-        return real(name, replace(conversion, captured=captured), folder)
-
-    monkeypatch.setattr(command, "convert", convert)
 
 
 @pytest.mark.parametrize("change", ["dilation", "batch normalisation"])

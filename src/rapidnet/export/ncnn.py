@@ -65,10 +65,10 @@ def trace(captured: Captured, path: Path) -> None:
 
 
 def describe_shapes(spec: InputSpec) -> dict[str, str]:
-    """pnnx's options for the input: one shape, and a second one where the size varies."""
-    shapes = {"inputshape": f"[1,3,{spec.image_size},{spec.image_size}]f32"}
+    """pnnx's options for the input: the shape it was traced with, and a second one where the size varies."""
+    shapes = {"inputshape": f"[1,3,{spec.max_image_size},{spec.max_image_size}]f32"}
     if spec.max_image_size > spec.image_size:
-        shapes["inputshape2"] = f"[1,3,{spec.max_image_size},{spec.max_image_size}]f32"
+        shapes["inputshape2"] = f"[1,3,{spec.image_size},{spec.image_size}]f32"
     return shapes
 
 
