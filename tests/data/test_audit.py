@@ -11,13 +11,13 @@ from PIL import Image
 from rich.console import Console
 
 from conftest import write_images
-from data.test_decode import bomb
 from data.test_shard_writer import shard
 from rapidnet.config import AuditConfig
 from rapidnet.data.audit import audit, run_audit
 from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.data.sources import open_splits
 from rapidnet.errors import UserError
+from test_images import bomb
 
 
 @pytest.fixture
