@@ -20,8 +20,6 @@ from rapidnet.runtimes.executorch import inspect_executorch, open_executorch
 from rapidnet.runtimes.formats import FORMATS
 from rapidnet.runtimes.network import Array
 
-pytest.importorskip("executorch")
-
 SIZE = 64
 FLOAT_LAYER = "stages.3.2.ffn.fc1.conv"
 
