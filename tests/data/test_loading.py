@@ -155,9 +155,10 @@ def test_one_percent_of_corrupt_files_leaves_the_good_ones_as_they_are(tmp_path:
     assert len((run / "quarantine.txt").read_text().splitlines()) == 2
 
 
-def test_a_dataset_can_be_sent_to_a_worker_process(photos: Path) -> None:
+@pytest.mark.parametrize("train", [True, False])
+def test_a_dataset_can_be_sent_to_a_worker_process(photos: Path, train: bool) -> None:
     """Where processes are spawned, not forked (macOS, newer Pythons), workers get it by pickle."""
-    dataset = open_folder(photos)
+    dataset = open_folder(photos) if train else ImageFolder(open_splits(photos, 0.1, 0)[1], PREPROCESSING, 0)
     again = pickle.loads(pickle.dumps(dataset))
     for index in range(5):
         first, second = dataset[(0, index)], again[(0, index)]

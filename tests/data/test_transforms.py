@@ -28,7 +28,7 @@ def test_equals_timms_evaluation_transform(picture: Image.Image) -> None:
     ours = Preprocessing.from_model(model, 64)
     config = timm.data.resolve_data_config({"input_size": (3, 64, 64)}, model=model)
     expected: Tensor = create_transform(**config)(picture)
-    got = ours.normalize(ours.build_transform()(picture)[None])[0]
+    got = ours.normalize(ours(picture)[None])[0]
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 

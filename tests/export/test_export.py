@@ -58,8 +58,7 @@ def test_a_bundle_answers_as_the_network(bundle: Path, finished_run: Path) -> No
     photos = sorted(Path(trained.metadata["data"]["root"]).glob("val/*/*.png"))
     opened = open_bundle(bundle)
     pixels = np.stack([opened.prepare(path) for path in photos])
-    transform = trained.preprocessing.build_transform()
-    same = torch.stack([transform(load_image(path)) for path in photos])
+    same = torch.stack([trained.preprocessing(load_image(path)) for path in photos])
     assert np.array_equal(pixels, same.numpy())
     with torch.inference_mode():
         expected = trained.model(trained.preprocessing.normalize(same)).softmax(1).numpy()

@@ -66,7 +66,7 @@ def test_a_balanced_run_resumes_exactly(uneven: Path, tmp_path: Path, monkeypatc
 
 
 def test_the_description_says_what_is_balanced(uneven: Path) -> None:
-    dataset = ImageFolder(open_splits(uneven, 0.1, 0)[0], PREPROCESSING.build_transform(), 0)
+    dataset = ImageFolder(open_splits(uneven, 0.1, 0)[0], PREPROCESSING, 0)
     for options, said in (
         ({"balance": "sampling"}, "sampling (power 1), an image an epoch: 'rare' (2 images) 4.00 times, 'common' (16"),
         (

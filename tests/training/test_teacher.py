@@ -33,7 +33,7 @@ def photographs() -> tuple[torch.Tensor, list[str]]:
     """Photographs that come with scikit-image, as a student at 128 px sees them, and their ImageNet classes."""
     found = {"coffee": "espresso", "camera": "tripod", "cat": "tiger_cat"}
     images = [Image.fromarray(getattr(skimage.data, name)()).convert("RGB") for name in found]
-    transform = STUDENT.build_transform()
+    transform = STUDENT
     return torch.stack([transform(image) for image in images]), list(found.values())
 
 

@@ -75,14 +75,10 @@ class Preprocessing:
             return rows.view(len(images), images.shape[2], width, 3).permute(0, 3, 1, 2)
         return images.to(torch.float32, copy=True).sub_(mean.view(1, 3, 1, 1)).div_(std.view(1, 3, 1, 1))
 
-    def build_transform(self) -> ImageTransform:
+    def __call__(self, image: Image.Image) -> Tensor:
         """Resize the short side to image_size / crop_pct, crop the centre; PIL -> uint8 [3, S, S]."""
-
-        def transform(image: Image.Image) -> Tensor:
-            pixels = prepare_image(image, self.image_size, self.crop_pct, self.interpolation)
-            return torch.from_numpy(np.ascontiguousarray(pixels))
-
-        return transform
+        pixels = prepare_image(image, self.image_size, self.crop_pct, self.interpolation)
+        return torch.from_numpy(np.ascontiguousarray(pixels))
 
 
 class TrainTransform:

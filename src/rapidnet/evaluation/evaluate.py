@@ -138,4 +138,4 @@ def open_data(trained: Trained, data: str, labels: str = "") -> SizedDataset:
         )
     else:
         split = (open_labels(made_from["labels"], **settings) if several else open_splits(**settings))[1]
-    return ImageFolder(split, trained.preprocessing.build_transform(), seed=0)
+    return ImageFolder(split, trained.preprocessing, seed=0)

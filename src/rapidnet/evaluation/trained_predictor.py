@@ -42,4 +42,4 @@ def build_trained_predictor(trained: Trained) -> TrainedPredictor:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = reparameterize(trained.model).to(device).to(memory_format=torch.channels_last)
     predict = build_predict(model, trained.preprocessing, activate=trained.measure.activate)
-    return TrainedPredictor(trained.classes, trained.task, trained.preprocessing.build_transform(), predict)
+    return TrainedPredictor(trained.classes, trained.task, trained.preprocessing, predict)

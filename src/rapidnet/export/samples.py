@@ -42,7 +42,7 @@ def load_check_samples(trained: Trained, config: ExportConfig, console: Console)
         UserError: data that is not there or does not fit; not one readable image.
     """
     if not config.data and not trained.metadata["data"]:
-        crops = [trained.preprocessing.build_transform()(image).numpy() for image in load_photographs("val")]
+        crops = [trained.preprocessing(image).numpy() for image in load_photographs("val")]
         return Samples(np.stack(crops), np.empty(0), "scikit-image's photographs, without labels")
     dataset = open_data(trained, config.data, config.labels)
     origin = f"{config.data or trained.metadata['data']['root']}, validation images"
@@ -57,7 +57,6 @@ def load_calibration_samples(trained: Trained, config: ExportConfig, console: Co
     """
     made_from = trained.metadata["data"]
     size = trained.preprocessing.image_size
-    transform = trained.preprocessing.build_transform()
     text = "reading calibration images"
     if not config.calibration:
         if not made_from:
@@ -82,7 +81,9 @@ def load_calibration_samples(trained: Trained, config: ExportConfig, console: Co
         refuse_validation(config.calibration, [sample.path for sample in train.samples], held_out)
     assert train is not None
     origin = config.calibration or f"{made_from['root']}, training images"
-    return read_some(ImageFolder(train, transform, seed=0), config.calibration_images, origin, console, text)
+    return read_some(
+        ImageFolder(train, trained.preprocessing, seed=0), config.calibration_images, origin, console, text
+    )
 
 
 def refuse_validation(given: str, paths: Sequence[str], held_out: Sequence[str]) -> None:

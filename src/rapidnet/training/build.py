@@ -221,8 +221,7 @@ def build_datasets(config: TrainConfig, preprocessing: Preprocessing) -> tuple[S
     limit_images = limit_labelled if config.labels else limit_split
     train_split, val_split = (limit_images(split, limit, config.seed) for split in splits)
     transform = build_train_transform(config.augment, preprocessing, choose_sizes(config))
-    val_transform = preprocessing.build_transform()
-    return ImageFolder(train_split, transform, config.seed), ImageFolder(val_split, val_transform, config.seed)
+    return ImageFolder(train_split, transform, config.seed), ImageFolder(val_split, preprocessing, config.seed)
 
 
 BUILTIN_VAL_LENGTH = 2000
