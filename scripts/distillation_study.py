@@ -45,7 +45,7 @@ def open_sets(root: Path, unseen: str) -> dict[str, Split]:
 
 
 def count_right(predict: Predict, split: Split, preprocessing: Preprocessing) -> dict[str, Any]:
-    dataset = ImageFolder(split, preprocessing.build_transform(), seed=0)
+    dataset = ImageFolder(split, preprocessing, seed=0)
     meter = ClassificationMeter(split.classes)
     loader = build_loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), 64, 0, train=False)
     measure(predict, loader, meter, BadSampleLog("error", None))

@@ -12,13 +12,11 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from rapidnet.data.transforms import Preprocessing
@@ -26,15 +24,13 @@ from rapidnet.environment import append_row, describe_environment
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.export.capture import Captured, InputSpec, capture
 from rapidnet.export.conversion import Conversion
+from rapidnet.export.converters import adapt, convert
+from rapidnet.images import load_image
 from rapidnet.models import create_model
+from rapidnet.runtimes.formats import FORMATS
 from rapidnet.runtimes.network import Array, Network
 
-# Runtime -> its converter, how its artifact is opened, and the artifact's name.
-RUNTIMES = {
-    "onnx": ("convert_onnx", "open_onnx", "model.onnx"),
-    "openvino": ("convert_openvino", "open_openvino", "model.xml"),
-    "executorch": ("convert_executorch", "open_executorch", "model.pte"),
-}
+RUNTIMES = ("onnx", "openvino", "executorch", "litert")
 NETWORKS = [("gelu", "int8"), ("relu", "int8"), ("gelu", "fp32")]
 """The second is what the others are compared with."""
 
@@ -77,27 +73,30 @@ def read_images(args: argparse.Namespace) -> Array:
     kinds = {".jpg", ".jpeg", ".png"}
     files = sorted(path for path in Path(args.data).rglob("*") if path.suffix.lower() in kinds)
     preprocessing = Preprocessing.from_model(create_model("rapidnet_ti"), args.image_size)
-    transform = preprocessing.build_transform()
     chosen = files[:: max(1, len(files) // args.calibration)][: args.calibration]
-    return np.stack([transform(Image.open(path).convert("RGB")).numpy() for path in chosen])
+    return np.stack([preprocessing(load_image(path)).numpy() for path in chosen])
 
 
-def convert(runtime: str, captured: Captured, precision: str, images: Array, folder: Path) -> tuple[Network, dict]:
+def build_network(
+    runtime: str, captured: Captured, precision: str, images: Array, folder: Path
+) -> tuple[Network, dict]:
     """The network opened in its runtime with one thread, and what its converter says."""
-    converter, opener, name = RUNTIMES[runtime]
     folder.mkdir(parents=True)
     conversion = Conversion(captured, precision, images if precision == "int8" else None)  # type: ignore[arg-type]
-    card = getattr(import_module(f"rapidnet.export.{runtime}"), converter)(conversion, folder / name)
-    network = getattr(import_module(f"rapidnet.runtimes.{runtime}"), opener)(folder / name, 1)
-    return network, card
+    made = convert(runtime, adapt(runtime, conversion), folder)
+    return FORMATS[runtime].open(made.artifact, 1), made.facts
 
 
 def take_turns(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Array]:
-    """Milliseconds of each, [rounds]; the order turns by one each round, and the first rounds do not count."""
+    """Milliseconds of each, [rounds]; the order turns by one each round, and the first rounds do not count.
+
+    Nor does the first run of each turn, which finds the caches as another network left them.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     for i in range(-5, rounds):
         for name in names[i % len(names) :] + names[: i % len(names)]:
+            runs[name]()
             start = time.perf_counter()
             runs[name]()
             if i >= 0:
@@ -115,7 +114,7 @@ def compare(times: Array, base: Array) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runtimes", nargs="+", default=["onnx", "openvino"], choices=list(RUNTIMES))
+    parser.add_argument("--runtimes", nargs="+", default=["onnx", "openvino"], choices=RUNTIMES)
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--calibration", type=int, default=32, help="images that choose the ranges")
@@ -131,7 +130,7 @@ def main() -> None:
         for runtime in args.runtimes:
             for act_layer, precision in NETWORKS:
                 name = f"{runtime} {precision} {act_layer}"
-                networks[name], cards[name] = convert(
+                networks[name], cards[name] = build_network(
                     runtime, captured[act_layer], precision, images, Path(folder) / name.replace(" ", "_")
                 )
         one = images[:1]

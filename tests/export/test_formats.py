@@ -57,7 +57,8 @@ def test_a_proven_bundle(name: str, precision: str, run: Path, tmp_path: Path, c
     card = read_card(bundle)
     controls = {item["name"]: item["caught"] for item in card["certificate"]["negative_controls"]}
     assert len(controls) == CONTROLS and all(controls.values()), controls
-    assert card["structure"]["dilations"] == [[2, 2], [3, 3]]
+    # Large depthwise kernels may be in pieces that skip columns.
+    assert [rates for rates in card["structure"]["dilations"] if rates[0] > 1] == [[2, 2], [3, 3]]
     assert "Traceback" not in said.err
     # Noise beside photographs, and a batch that a fixed shape has to be fed in portions.
     pixels = np.random.default_rng(0).integers(0, 256, (3, 3, SIZE, SIZE), dtype=np.uint8)

@@ -9,6 +9,7 @@ from typing import Any
 from rapidnet.errors import UserError
 from rapidnet.export.capture import InputSpec
 from rapidnet.export.conversion import Conversion, Precision
+from rapidnet.export.depthwise import split_depthwise
 from rapidnet.runtimes.formats import FORMATS
 
 # Format -> where its `convert_*` and `refuse_*` are, and their suffix.
@@ -21,6 +22,7 @@ CONVERTERS = {
     "ncnn": ("rapidnet.export.ncnn", "ncnn"),
     "torch": ("rapidnet.export.aot_inductor", "torch"),
 }
+ON_XNNPACK = ("executorch", "litert")
 # Where a package is imported by another name than pip knows it by.
 IMPORT_NAMES = {
     "ai-edge-litert": "ai_edge_litert",
@@ -51,8 +53,13 @@ def refuse(format_name: str, spec: InputSpec, precision: Precision) -> None:
         )
 
 
+def adapt(format_name: str, conversion: Conversion) -> Conversion:
+    """The conversion with the network in the form that suits what computes the format; the same answers."""
+    return split_depthwise(conversion) if format_name in ON_XNNPACK else conversion
+
+
 def convert(format_name: str, conversion: Conversion, folder: Path) -> Made:
-    """Write the artifact of a format into `folder`; raises UserError."""
+    """Write the artifact of a format, of an adapted conversion, into `folder`; raises UserError."""
     module, suffix = CONVERTERS[format_name]
     artifact = folder / FORMATS[format_name].artifact
     facts: dict[str, Any] = getattr(import_module(module), f"convert_{suffix}")(conversion, artifact)

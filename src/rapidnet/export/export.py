@@ -19,7 +19,7 @@ from rapidnet.export.bundle import dump, finish_bundle, temporary_bundle
 from rapidnet.export.capture import Captured, InputSpec, capture
 from rapidnet.export.card import Attempt, build_card, describe_contract
 from rapidnet.export.conversion import Conversion, expect_structure
-from rapidnet.export.converters import convert, refuse
+from rapidnet.export.converters import adapt, convert, refuse
 from rapidnet.export.golden import GOLDEN, Golden
 from rapidnet.export.prove import BATCH, Task, prove
 from rapidnet.export.references import build_golden
@@ -151,11 +151,12 @@ def export_format(name: str, job: Job) -> tuple[Path, dict[str, Any]]:
 def make_and_judge(name: str, job: Job, conversion: Conversion, folder: Path) -> Attempt:
     """Convert into `folder`, then run the artifact in its own runtime through every check."""
     started = time.perf_counter()
-    made = convert(name, conversion, folder)
+    adapted = adapt(name, conversion)
+    made = convert(name, adapted, folder)
     converted = time.perf_counter()
     job.golden.save(folder / GOLDEN)
     kind = FORMATS[name]
-    structure, expected = kind.inspect(made.artifact), expect_structure(conversion)
+    structure, expected = kind.inspect(made.artifact), expect_structure(adapted)
     contract = describe_contract(job.source.trained, conversion.captured)
     bundle = Bundle(folder, contract, kind.open(made.artifact))
     proof = prove(bundle, kind, conversion.precision, job.golden, structure, expected, job.task)

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from rapidnet.errors import UserError
-from rapidnet.export import onnx_gelu
 from rapidnet.export.conversion import Conversion
-from rapidnet.export.onnx_gelu import Form, Step
+from rapidnet.export.onnx_gelu import Form, Step, choose_gelu
 from rapidnet.export.onnx_ranges import choose_range, observe
 from rapidnet.runtimes.network import Array
 
@@ -82,19 +81,11 @@ class Writer:
         for node in self.graph.node:
             given, name = node.input[0] if node.input else "", node.output[0]
             if node.op_type == "Gelu" and given in steps and name in steps and readers[given] == ["Gelu"]:
-                self.choose_gelu(node, values[given], values[name], steps)
+                choice = choose_gelu(values[given], values[name])
+                if choice is not None:
+                    self.forms[node.name] = choice.kind, choice.form
+                    steps[given], steps[name] = choice.given, choice.made
         return steps
-
-    def choose_gelu(self, node: Any, given: Array, made: Array, steps: dict[str, Step]) -> None:
-        """The cheapest form that is within one step of the exact GELU, and the ranges it asks for."""
-        for kind, build in onnx_gelu.FORMS.items():
-            read = Step.covering(onnx_gelu.FLOORS[kind], choose_range(given, onnx_gelu.FLOORS[kind])[1])
-            write = Step.covering(onnx_gelu.LOWS[kind], choose_range(made)[1])
-            form = build(read, write, given)
-            if onnx_gelu.measure_steps(form, read, write) <= 1:
-                self.forms[node.name] = kind, form
-                steps[node.input[0]], steps[node.output[0]] = read, write
-                return
 
     def rewrite(self) -> None:
         start = next(i for i, node in enumerate(self.graph.node) if node.op_type == "Conv")

@@ -2,14 +2,16 @@
 
 NNCF chooses the scales: int8 weights per output channel, eight-bit activations per tensor. The CPU runs a GELU within
 the int8 convolution before it, where its error function costs a third of the whole network. As arithmetic it is a
-short kernel of its own, at less than half of that: x (1/2 + t P(t t)) with t = x clipped to 3.069 either way, within
-0.0035 of GELU everywhere. It is computed in float32, from the convolution's sums, and rounded once; where that error
-could reach a step of the result, the GELU stays exact.
+short kernel of its own, at less than half of that: x (1/2 + t P(t t)) with t = x clipped either way and P of two to
+four terms. It is computed in float32, from the convolution's sums, and rounded once; each GELU takes the fewest terms
+whose error is below a step of the result, and where four are not enough it stays exact.
 """
 
 import contextlib
 import io
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,31 @@ import numpy as np
 from rapidnet.errors import UserError
 from rapidnet.export.conversion import Conversion
 
-BOUND = 3.068587479600206
-LOWER = (0.38636210454612746, -0.05213579821566145, 0.004433003470324328)
-# The gate ends at exactly one: anything else would grow with x.
-POLYNOMIAL = (*LOWER, (0.5 / BOUND - sum(c * BOUND ** (2 * i) for i, c in enumerate(LOWER))) / BOUND**6)
-GELU_ERROR = 0.0035
-"""The largest distance of the polynomial's GELU from the exact one."""
+
+@dataclass(frozen=True)
+class Polynomial:
+    """P, by all but its last coefficient, and where x is clipped.
+
+    error: the largest distance of its GELU from the exact one, over all x.
+    """
+
+    error: float
+    bound: float
+    lower: tuple[float, ...]
+
+    @property
+    def coefficients(self) -> tuple[float, ...]:
+        # The gate ends at exactly one: anything else would grow with x.
+        known = sum(c * self.bound ** (2 * i) for i, c in enumerate(self.lower))
+        return (*self.lower, (0.5 / self.bound - known) / self.bound ** (2 * len(self.lower)))
+
+
+POLYNOMIALS = (
+    Polynomial(0.0306, 2.25437432, (0.33268655,)),
+    Polynomial(0.0077, 2.77306223, (0.37482542, -0.04274704)),
+    Polynomial(0.0035, 3.068587479600206, (0.38636210454612746, -0.05213579821566145, 0.004433003470324328)),
+)
+"""Cheapest first."""
 
 
 def quantize_openvino(model: Any, conversion: Conversion) -> tuple[Any, dict[str, Any]]:
@@ -55,7 +76,7 @@ def quantize_openvino(model: Any, conversion: Conversion) -> tuple[Any, dict[str
         "nncf": nncf.__version__, "weights": "int8, symmetric, per output channel",
         "activations": "8 bits, per tensor, preset mixed", "calibration_images": len(images),
         "kept_float": sorted(conversion.keep_float), "gelu_forms": forms,
-        "gelu_error": f"{GELU_ERROR}, below one step of each output" if forms.get("polynomial") else "none",
+        "gelu_error": "below one step of each output" if set(forms) - {"exact"} else "none",
     }  # fmt: skip
 
 
@@ -80,21 +101,23 @@ def find_kept(model: Any, conversion: Conversion) -> list[str]:
 
 
 def rewrite_gelus(model: Any) -> dict[str, int]:
-    """Replace each GELU that is quantised in steps wider than GELU_ERROR, in place; how many have which form."""
-    forms = {"polynomial": 0, "exact": 0}
+    """Replace each GELU by the cheapest polynomial whose error is below a step, in place; how many have which form."""
+    forms: Counter[str] = Counter()
     for operator in model.get_ordered_ops():
         if operator.get_type_name() != "Gelu":
             continue
         readers = list(operator.output(0).get_target_inputs())
-        if measure_step([reader.get_node() for reader in readers]) <= GELU_ERROR:
+        step = measure_step([reader.get_node() for reader in readers])
+        polynomial = next((candidate for candidate in POLYNOMIALS if candidate.error < step), None)
+        if polynomial is None:
             forms["exact"] += 1
             continue
-        polynomial = build_gelu(operator.input_value(0), operator.get_friendly_name())
+        replacement = build_gelu(polynomial, operator.input_value(0), operator.get_friendly_name())
         for reader in readers:
-            reader.replace_source_output(polynomial.output(0))
-        forms["polynomial"] += 1
+            reader.replace_source_output(replacement.output(0))
+        forms[f"polynomial of {len(polynomial.coefficients)} terms"] += 1
     model.validate_nodes_and_infer_types()
-    return {form: count for form, count in forms.items() if count}
+    return dict(sorted(forms.items()))
 
 
 def measure_step(readers: Sequence[Any]) -> float:
@@ -108,14 +131,15 @@ def quantization_step(quantizer: Any) -> float:
     return float(np.min(high - low)) / (int(quantizer.get_attributes()["levels"]) - 1)
 
 
-def build_gelu(x: Any, name: str) -> Any:
+def build_gelu(polynomial: Polynomial, x: Any, name: str) -> Any:
     """x (1/2 + t P(t t)), t the clipped x."""
     from openvino import opset13 as ops
 
-    clipped = ops.clamp(x, -BOUND, BOUND)
+    clipped = ops.clamp(x, -polynomial.bound, polynomial.bound)
     square = ops.multiply(clipped, clipped)
-    inner = ops.constant(np.float32(POLYNOMIAL[-1]))
-    for coefficient in POLYNOMIAL[-2::-1]:
+    *lower, last = polynomial.coefficients
+    inner = ops.constant(np.float32(last))
+    for coefficient in reversed(lower):
         inner = ops.add(ops.multiply(inner, square), ops.constant(np.float32(coefficient)))
     gate = ops.add(ops.multiply(clipped, inner), ops.constant(np.float32(0.5)))
     product = ops.multiply(x, gate)
