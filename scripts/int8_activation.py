@@ -112,15 +112,19 @@ def compare(times: Array, base: Array) -> dict[str, float]:
     return {"ratio": float(np.median(times) / np.median(base)), "low": float(low), "high": float(high)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runtimes", nargs="+", default=["onnx", "openvino"], choices=RUNTIMES)
-    parser.add_argument("--rounds", type=int, default=300)
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--calibration", type=int, default=32, help="images that choose the ranges")
     parser.add_argument("--data", default="", help="folder of images; random pixels if left out")
     parser.add_argument("--run", default="", help="run folder of a trained rapidnet_ti; random weights if left out")
     parser.add_argument("--results", default="results/int8.jsonl")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runtimes", nargs="+", default=RUNTIMES, choices=RUNTIMES)
+    parser.add_argument("--rounds", type=int, default=300)
+    add_network_arguments(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     images = read_images(args)
@@ -143,9 +147,13 @@ def main() -> None:
         row |= {"image_size": args.image_size, "threads": 1, "rounds": args.rounds, "trained": bool(args.run)}
         row |= {"latency_ms_p50": float(np.median(values)), "latency_ms_p90": float(np.percentile(values, 90))}
         row["against_int8_relu"] = compare(values, times[f"{runtime} int8 relu"])
+        row["against_fp32"] = compare(values, times[f"{runtime} fp32 gelu"])
         append_row(args.results, row | {"card": cards[name], "opened": networks[name].runtime, **environment})
-        ratio, low, high = row["against_int8_relu"].values()
-        print(f"{name:24s} {row['latency_ms_p50']:7.2f} ms  {ratio:.2f} [{low:.2f}, {high:.2f}]")
+        ratios = [
+            f"{row[key]['ratio']:.2f} [{row[key]['low']:.2f}, {row[key]['high']:.2f}]"
+            for key in ("against_int8_relu", "against_fp32")
+        ]
+        print(f"{name:24s} {row['latency_ms_p50']:7.2f} ms  of int8 ReLU {ratios[0]}  of fp32 {ratios[1]}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function below.
 """
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -168,9 +169,54 @@ def exports() -> str:
     return table(headings, lines)
 
 
+def int8() -> str:
+    """The last row of each (trained, runtime, precision, activation)."""
+    path = ROOT / "results" / "int8.jsonl"
+    found = [row for row in (read_rows(path) if path.exists() else []) if row["study"] == "int8_activation"]
+    rows = {(row["runtime"], not row["trained"], row["precision"], row["act_layer"]): row for row in found}
+
+    def ratio(row: dict[str, Any], name: str) -> str:
+        return f"{row[name]['ratio']:.2f} ({row[name]['low']:.2f} to {row[name]['high']:.2f})"
+
+    return table(
+        ["runtime", "weights", "int8, GELU, ms", "int8, ReLU, ms", "fp32, GELU, ms", "int8: GELU / ReLU",
+         "GELU: int8 / fp32", "forms of GELU"],
+        [
+            [runtime, "random" if random else "trained",
+             *(f"{rows[runtime, random, *kind]['latency_ms_p50']:.2f}"
+               for kind in (("int8", "gelu"), ("int8", "relu"), ("fp32", "gelu"))),
+             ratio(row, "against_int8_relu"), ratio(row, "against_fp32"),
+             ", ".join(f"{count} {form}" for form, count in row["card"].get("gelu_forms", {}).items()) or "the runtime's"]
+            for (runtime, random, precision, act_layer), row in sorted(
+                rows.items(), key=lambda item: (FORMATS.index(item[0][0]), item[0][1]))
+            if (precision, act_layer) == ("int8", "gelu")
+        ],
+    )  # fmt: skip
+
+
+def xnnpack() -> str:
+    """Milliseconds by operator, of the last row of each (precision, form)."""
+    path = ROOT / "results" / "int8.jsonl"
+    found = [row for row in (read_rows(path) if path.exists() else []) if row["study"] == "xnnpack_profile"]
+    rows = {(row["precision"], row["depthwise_7x7"]): row for row in found}
+    columns = [
+        key for key in (("fp32", "whole"), ("fp32", "pieces"), ("int8", "whole"), ("int8", "pieces")) if key in rows
+    ]
+    cells: dict[str, dict[tuple[str, str], str]] = {}
+    for key in columns:
+        for item in rows[key]["operators"]:
+            # The number formats are in the heading.
+            name = re.sub(r"(NHWC|NC|ND), [A-Z0-9, ]+", r"\1", item["operator"]).replace(" Reduce2", "")
+            cells.setdefault(name, {})[key] = f"{item['ms']:.2f} ({item['calls']})"
+    lines = [[name, *(found.get(key, "") for key in columns)] for name, found in cells.items()]
+    lines.append(["all", *(f"{rows[key]['ms']:.2f}" for key in columns)])
+    return table(["operator: ms (calls)", *(f"{precision}, 7x7 {form}" for precision, form in columns)], lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "family": family, "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
     "distillation": distillation, "crash_safety": crash_safety, "exports": exports,
+    "int8": int8, "xnnpack": xnnpack,
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ def describe_environment() -> dict[str, Any]:
     """Versions, hardware, git revision, command line and UTC time; what cannot be known is 'unknown'."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["rapidnet", *sys.argv[1:]]) if sys.argv else "unknown",
+        "command": _command(),
         "git": _git_revision(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -26,6 +26,14 @@ def describe_environment() -> dict[str, Any]:
         "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0,
         "accelerator": _accelerator(),
     }
+
+
+def _command() -> str:
+    if not sys.argv:
+        return "unknown"
+    name = Path(sys.argv[0]).name
+    script = name.endswith(".py") and name != "__main__.py"
+    return " ".join([f"python scripts/{name}" if script else "rapidnet", *sys.argv[1:]])
 
 
 def append_row(path: str | Path, row: dict[str, Any]) -> None:
