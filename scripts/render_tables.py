@@ -186,7 +186,7 @@ def int8() -> str:
              *(f"{rows[runtime, random, *kind]['latency_ms_p50']:.2f}"
                for kind in (("int8", "gelu"), ("int8", "relu"), ("fp32", "gelu"))),
              ratio(row, "against_int8_relu"), ratio(row, "against_fp32"),
-             ", ".join(f"{count} {form}" for form, count in row["card"].get("gelu_forms", {}).items()) or "the runtime's"]
+             ", ".join(f"{n} {form}" for form, n in row["card"].get("gelu_forms", {}).items()) or "the runtime's"]
             for (runtime, random, precision, act_layer), row in sorted(
                 rows.items(), key=lambda item: (FORMATS.index(item[0][0]), item[0][1]))
             if (precision, act_layer) == ("int8", "gelu")
