@@ -24,7 +24,7 @@ from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.environment import append_row, describe_environment, read_rows, write_text_atomically
 from rapidnet.errors import UserError
 from rapidnet.evaluation.equality import Equality, compare
-from rapidnet.evaluation.evaluate import evaluate
+from rapidnet.evaluation.evaluate_trained import evaluate
 from rapidnet.evaluation.metrics import ClassificationMeter
 from rapidnet.evaluation.pictures import draw_confusion, draw_curves, draw_examples, draw_reliability, save_figure
 from rapidnet.evaluation.predict import Prediction, predict_files

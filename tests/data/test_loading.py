@@ -11,9 +11,10 @@ from torch import Tensor
 
 from conftest import tiny_config, write_images
 from rapidnet.config import AugmentConfig
+from rapidnet.data.bad_samples import BadSample, BadSampleLog
 from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.data.folder import open_splits
-from rapidnet.data.loading import BadSample, BadSampleLog, Batch, EpochSampler, ImageFolder, build_loader
+from rapidnet.data.loading import Batch, EpochSampler, ImageFolder, build_loader
 from rapidnet.data.transforms import Preprocessing, build_train_transform
 from rapidnet.errors import UserError
 from rapidnet.training.train import run_train

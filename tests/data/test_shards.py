@@ -19,13 +19,14 @@ from data.test_loading import PREPROCESSING, read, same
 from data.test_shard_writer import shard
 from rapidnet import cli
 from rapidnet.config import AugmentConfig, EvaluateConfig, TrainConfig
-from rapidnet.data.loading import BadSampleLog, EpochSampler, ImageFolder, build_loader
+from rapidnet.data.bad_samples import BadSampleLog
+from rapidnet.data.loading import EpochSampler, ImageFolder, build_loader
 from rapidnet.data.shard_fetch import OPEN_SHARDS, Member, ShardFetcher
 from rapidnet.data.shard_index import INDEX, UNFINISHED
 from rapidnet.data.sources import open_evaluation, open_splits
 from rapidnet.data.transforms import build_train_transform
 from rapidnet.errors import UserError
-from rapidnet.evaluation.evaluate import evaluate
+from rapidnet.evaluation.evaluate_trained import evaluate
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.images import BadImageError, EncodedImage
 from rapidnet.training.train import run_train

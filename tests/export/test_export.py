@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,6 +90,27 @@ def test_predict_and_evaluate_take_a_bundle(
         run_evaluate(EvaluateConfig(str(bundle), fold=True))
     with pytest.raises(UserError, match="--weights has no effect"):
         run_predict(PredictConfig(str(bundle), f"{root}/val", weights="raw"))
+
+
+def test_a_bundle_is_judged_without_torch(bundle: Path, tmp_path: Path) -> None:
+    """Nothing that torch is part of may be imported; an unreadable image is counted as for a network."""
+    root = tmp_path / "photos"
+    shutil.copytree(read_card(bundle)["provenance"]["training_data"]["root"] + "/val", root)
+    first = sorted(root.glob("*/*.png"))[0]
+    first.write_bytes(b"no image")
+    code = (
+        "import sys; sys.argv[0] = 'rapidnet'; from rapidnet.cli import main; code = main(sys.argv[1:]); "
+        "assert not {'torch', 'torchvision', 'torchmetrics', 'timm'} & set(sys.modules); sys.exit(code)"
+    )
+    arguments = ["evaluate", str(bundle), "--data", str(root), "--output", str(tmp_path / "out"), "--json"]
+    quarantine = [*arguments, "--bad-samples", "quarantine"]
+    done = subprocess.run([sys.executable, "-c", code, *quarantine], capture_output=True, text=True, check=True)
+    row = json.loads(done.stdout)
+    assert (row["images"], row["bad_samples"]) == (len(list(root.glob("*/*.png"))) - 1, 1)
+    assert (tmp_path / "out" / "confusion.png").is_file()
+    assert (tmp_path / "out" / "quarantine.txt").read_text() == f"{first}\n"
+    refused = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and str(first) in refused.stderr
 
 
 def test_raw_artifacts_take_normalised_images_and_give_logits(finished_run: Path, bundle: Path, tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from test_distributed import sgd_config
 from test_train import FULL, QUIET, same, stop_after
 
 from conftest import tiny_config, write_images
-from rapidnet.config import AugmentConfig, EvaluateConfig, OptimizerConfig, PredictConfig, TrainConfig
+from rapidnet.config import AugmentConfig, EvaluateConfig, ExportConfig, OptimizerConfig, PredictConfig, TrainConfig
 from rapidnet.data.transforms import Preprocessing, seed_all
 from rapidnet.environment import read_rows
 from rapidnet.errors import UserError
 from rapidnet.evaluation.evaluate import run_evaluate
 from rapidnet.evaluation.predict import run_predict
 from rapidnet.evaluation.trained import load_trained
+from rapidnet.export.export import run_export
 from rapidnet.training.multilabel import MultiLabelTask
 from rapidnet.training.train import run_train
 from training.processes import train
@@ -129,6 +130,18 @@ def test_evaluate_other_data(
     assert json.loads(capsys.readouterr().out)["images"] == 64
     with pytest.raises(UserError, match="give --data with --labels, or neither"):
         run_evaluate(EvaluateConfig(str(several_run), str(photos), **options))
+
+
+def test_a_bundle_answers_as_the_run(several_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run_export(ExportConfig(str(several_run), output=str(tmp_path))) == 0
+    capsys.readouterr()
+    rows = []
+    for run in (several_run, tmp_path / "rapidnet_ti-onnx-fp32"):
+        assert run_evaluate(EvaluateConfig(str(run), json=True, output=str(tmp_path / "out"))) == 0
+        rows.append(json.loads(capsys.readouterr().out))
+    for name in ("images", "map", "bce"):
+        assert rows[0][name] == pytest.approx(rows[1][name], rel=1e-5)
+    assert rows[0]["per_class"] == rows[1]["per_class"]
 
 
 def test_predict_names_all_that_are_likely(

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import Dataset
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLASSES = [str(digit) for digit in range(10)]
 
@@ -58,7 +58,7 @@ class Scene:
     boxes: Array
 
 
-class BuiltinScenes(Dataset[tuple[Tensor, int]]):
+class BuiltinScenes:
     """Scenes by (epoch, index), or by index for epoch 0; the same key and seed always give the same pixels.
 
     Args:
@@ -75,13 +75,21 @@ class BuiltinScenes(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, key: int | tuple[int, ...]) -> tuple[Tensor, int]:
+    def __getitem__(self, key: int | tuple[int, ...]) -> "tuple[Tensor, int]":
         """(image uint8 [3, S, S], label)."""
         epoch, index = (0, key) if isinstance(key, int) else key
-        scene = self.scene(index, epoch)
-        return torch.from_numpy(scene.image.transpose(2, 0, 1).copy()), int(scene.labels[0])
+        # Drawing scenes, and so judging an exported network on them, needs no torch.
+        import torch
 
-    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+        pixels, label = self.draw(index, epoch)
+        return torch.from_numpy(pixels), label
+
+    def draw(self, index: int, epoch: int = 0) -> tuple[NDArray[np.uint8], int]:
+        """(image uint8 [3, S, S], label)."""
+        scene = self.scene(index, epoch)
+        return scene.image.transpose(2, 0, 1).copy(), int(scene.labels[0])
+
+    def __iter__(self) -> "Iterator[tuple[Tensor, int]]":
         return (self[index] for index in range(self.length))
 
     def scene(self, index: int, epoch: int = 0) -> Scene:

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from rapidnet.config import BadSamples
+from rapidnet.data.bad_samples import BadSample
 from rapidnet.data.batches import BatchShares
 from rapidnet.data.decode import load_pixels
 from rapidnet.data.folder import Sample, Split
 from rapidnet.data.transforms import ImageTransform, TrainTransform, open_stream, seed_all
-from rapidnet.environment import write_text_atomically
-from rapidnet.errors import UserError
 from rapidnet.images import BadImageError, load_image
 from rapidnet.memory import keep_freed_memory
 
@@ -24,14 +22,6 @@ Key = tuple[int, ...]
 sample follows from it and the run's seed."""
 Label = int | Tensor
 """A class index, or 0 and 1 for each class, float32 [C]."""
-
-
-@dataclass(frozen=True)
-class BadSample:
-    """An image that could not be read, in place of its pixels."""
-
-    path: str
-    message: str
 
 
 @dataclass
@@ -171,30 +161,3 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     seed_all(worker)
-
-
-class BadSampleLog:
-    """Carries out the policy for unreadable images and counts them.
-
-    Args:
-        policy: 'error' stops at the first one, 'skip' goes on, 'quarantine' goes on and lists them.
-        quarantine: the file that lists each unreadable image once; None leaves it to another process.
-    """
-
-    def __init__(self, policy: BadSamples, quarantine: Path | None) -> None:
-        self.policy, self.quarantine = policy, quarantine
-        self.paths: dict[str, str] = {}
-
-    def merge(self, paths: dict[str, str]) -> None:
-        """Take over what another log counted: that of an earlier part of the run, or of another process."""
-        self.record([BadSample(path, message) for path, message in paths.items()])
-
-    def record(self, bad: list[BadSample]) -> None:
-        """Raises UserError with the first image's name under 'error'."""
-        for sample in bad:
-            if self.policy == "error":
-                raise UserError(sample.message)
-            if sample.path not in self.paths:
-                self.paths[sample.path] = sample.message
-                if self.policy == "quarantine" and self.quarantine is not None:
-                    write_text_atomically(self.quarantine, "".join(f"{path}\n" for path in self.paths))

@@ -2,32 +2,18 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rapidnet.data.loading import BadSampleLog, Batch
+from rapidnet.data.bad_samples import BadSampleLog
+from rapidnet.data.loading import Batch
 from rapidnet.data.transforms import Preprocessing
+from rapidnet.evaluation.measures import softmax
+from rapidnet.evaluation.metrics import Meter
 
 Predict = Callable[[Tensor], Tensor]
 """Maps uint8 images [B, 3, S, S] to probabilities [B, num_classes]."""
-
-
-class Meter(Protocol):
-    """Collects probabilities [N, C] and targets batch by batch, and computes results from them."""
-
-    def update(self, probabilities: np.ndarray, targets: np.ndarray) -> None: ...
-
-    def compute(self) -> dict[str, Any]: ...
-
-    def merge(self, other: Any) -> None: ...
-
-
-def softmax(logits: Tensor) -> Tensor:
-    """Probabilities of one class out of several."""
-    return logits.softmax(1)
 
 
 def build_predict(

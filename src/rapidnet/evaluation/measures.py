@@ -1,19 +1,25 @@
-"""By what is a task judged: which number, from which probabilities, shown how?"""
+"""By what is a task judged: which number, from which probabilities, shown how? Needs no torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from rich.console import Console
-from torch import Tensor
 
-from rapidnet.evaluation.classification import Meter, softmax
 from rapidnet.evaluation.classification_report import print_classification, summarize_classification
-from rapidnet.evaluation.metrics import ClassificationMeter
+from rapidnet.evaluation.metrics import ClassificationMeter, Meter
 from rapidnet.evaluation.multilabel_metrics import MultiLabelMeter
 from rapidnet.evaluation.multilabel_report import draw_average_precision, print_multilabel, summarize_multilabel
 from rapidnet.evaluation.pictures import draw_confusion, draw_reliability
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def softmax(logits: "Tensor") -> "Tensor":
+    """Probabilities of one class out of several."""
+    return logits.softmax(1)
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Measure:
     columns: tuple[str, ...]
     """Results that a row of --results holds."""
     build_meter: Callable[[list[str]], Meter]
-    activate: Callable[[Tensor], Tensor]
+    activate: "Callable[[Tensor], Tensor]"
     """Logits [B, C] -> probabilities."""
     pictures: tuple[tuple[str, Callable[[Any, dict[str, Any]], Figure]], ...]
     """(file name, from meter and results); a training run keeps the first."""

@@ -1,16 +1,24 @@
-"""How good is a classifier, and with what uncertainty?"""
+"""How good is a classifier, and with what uncertainty? Needs no torch."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from scipy.stats import binomtest
-from torchmetrics.functional.classification import binary_calibration_error, multiclass_confusion_matrix
 
 from rapidnet.errors import UserError
 
 BINS = 15
 TINY = 1e-12
+
+
+class Meter(Protocol):
+    """Collects probabilities [N, C] and targets batch by batch, and computes results from them."""
+
+    def update(self, probabilities: np.ndarray, targets: np.ndarray) -> None: ...
+
+    def compute(self) -> dict[str, Any]: ...
+
+    def merge(self, other: Any) -> None: ...
 
 
 def wilson_interval(successes: int, total: int, level: float = 0.95) -> tuple[float, float]:
@@ -80,11 +88,10 @@ class ClassificationMeter:
         """
         targets, predicted, in_top5, _, nll = self._gather()
         count, has_top5 = len(targets), len(self.classes) > 5
-        confusion = multiclass_confusion_matrix(
-            torch.from_numpy(predicted), torch.from_numpy(targets), num_classes=len(self.classes)
-        ).numpy()
+        confusion = np.zeros((len(self.classes), len(self.classes)), np.int64)
+        np.add.at(confusion, (targets, predicted), 1)
         hits, hits5 = int(confusion.trace()), int(in_top5.sum())
-        confidence, correct = self._confidence()
+        bins = self.reliability_bins()
         per_class = [self._describe_class(confusion, index) for index in range(len(self.classes))]
         return {
             "images": count,
@@ -92,7 +99,11 @@ class ClassificationMeter:
             "top1_interval": list(wilson_interval(hits, count)),
             "top5": 100 * hits5 / count if has_top5 else None,
             "top5_interval": list(wilson_interval(hits5, count)) if has_top5 else None,
-            "ece": 100 * float(binary_calibration_error(confidence, correct, n_bins=BINS)),
+            "ece": sum(
+                n * abs(sure - right) / count
+                for n, sure, right in zip(bins["count"], bins["confidence"], bins["accuracy"], strict=True)
+                if n
+            ),
             "nll": float(nll.mean()),
             "balanced_accuracy": float(np.mean([row["recall"] for row in per_class if row["recall"] is not None])),
             "macro_f1": float(np.mean([row["f1"] for row in per_class if row["f1"] is not None])),
@@ -106,11 +117,13 @@ class ClassificationMeter:
         Returns:
             edges [16], count [15], confidence and accuracy [15]: percent except count; None in an empty bin.
         """
-        confidence, correct = self._confidence()
-        edges = torch.linspace(0, 1, BINS + 1, dtype=confidence.dtype)
-        index = torch.bucketize(confidence, edges, right=True) - 1
-        count = torch.bincount(index, minlength=BINS).tolist()
-        sums = [torch.bincount(index, weights=values, minlength=BINS).tolist() for values in (confidence, correct)]
+        targets, predicted, _, confidence, _ = self._gather()
+        edges = np.linspace(0, 1, BINS + 1)
+        # A confidence of one belongs to the last bin, as one a little above it that half precision makes.
+        index = np.minimum(np.digitize(confidence, edges) - 1, BINS - 1)
+        count = np.bincount(index, minlength=BINS).tolist()
+        correct = (targets == predicted).astype(np.float64)
+        sums = [np.bincount(index, weights=values, minlength=BINS).tolist() for values in (confidence, correct)]
         means = [[100 * s / n if n else None for s, n in zip(row, count, strict=True)] for row in sums]
         return {"edges": (100 * edges).tolist(), "count": count, "confidence": means[0], "accuracy": means[1]}
 
@@ -135,13 +148,6 @@ class ClassificationMeter:
         if not sum(len(columns[0]) for columns in self._columns):
             raise UserError("not one image could be measured; check that the folder holds readable images")
         return tuple(np.concatenate(column) for column in zip(*self._columns, strict=True))
-
-    def _confidence(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Confidence and correctness of each image's first answer."""
-        targets, predicted, _, confidence, _ = self._gather()
-        # torchmetrics would put a confidence of exactly 1 in a bin of its own, beyond the last.
-        below_one = np.minimum(confidence, 1 - TINY)
-        return torch.from_numpy(below_one), torch.from_numpy((targets == predicted).astype(np.int64))
 
     def _describe_class(self, confusion: np.ndarray, index: int) -> dict[str, Any]:
         hits, support = int(confusion[index, index]), int(confusion[index].sum())

@@ -3,8 +3,7 @@
 from typing import Any
 
 import numpy as np
-import torch
-from torchmetrics.functional.classification import binary_average_precision
+from sklearn.metrics import average_precision_score
 
 from rapidnet.errors import UserError
 
@@ -89,9 +88,7 @@ def describe_class(name: str, probabilities: np.ndarray, targets: np.ndarray) ->
     """One label's facts from its probabilities [N] and presence [N]; percent."""
     answered = probabilities >= THRESHOLD
     hits, support, answers = int((answered & targets).sum()), int(targets.sum()), int(answered.sum())
-    ap = None
-    if support:
-        ap = 100 * float(binary_average_precision(torch.from_numpy(probabilities), torch.from_numpy(targets).long()))
+    ap = 100 * float(average_precision_score(targets, probabilities)) if support else None
     return {
         "class": name,
         "support": support,

@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.progress import track
 
 from rapidnet.config.export import ExportConfig
+from rapidnet.data.bad_samples import BadSample
 from rapidnet.data.builtin import BuiltinScenes, load_photographs
 from rapidnet.data.labels import open_labels
-from rapidnet.data.loading import BadSample, ImageFolder, SizedDataset
+from rapidnet.data.loading import ImageFolder, SizedDataset
 from rapidnet.data.sources import open_evaluation, open_splits
 from rapidnet.errors import UserError
-from rapidnet.evaluation.evaluate import open_data
+from rapidnet.evaluation.evaluate_trained import open_data
 from rapidnet.evaluation.trained import Trained
 from rapidnet.runtimes.network import Array
 

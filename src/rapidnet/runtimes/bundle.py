@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rapidnet.errors import UserError
-from rapidnet.images import load_image, prepare_image
+from rapidnet.images import Source, load_image, prepare_image
 from rapidnet.runtimes.formats import FORMATS
 from rapidnet.runtimes.network import Array, Network
 
@@ -33,7 +33,7 @@ class Bundle:
     def task(self) -> str:
         return str(self.card["task"])
 
-    def prepare(self, image: str | Path) -> Array:
+    def prepare(self, image: Source) -> Array:
         """The file of a photograph -> uint8 [3, S, S], resized and cropped as the network was validated."""
         contract = self.card["preprocessing"]
         return prepare_image(load_image(image), contract["image_size"], contract["crop_pct"], contract["interpolation"])

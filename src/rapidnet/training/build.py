@@ -15,10 +15,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from rapidnet.config import OptimizerConfig, TrainConfig
+from rapidnet.data.bad_samples import BadSampleLog
 from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.data.folder import limit_split
 from rapidnet.data.labels import limit_labelled, open_labels
-from rapidnet.data.loading import BadSampleLog, EpochSampler, ImageFolder, SizedDataset, build_loader
+from rapidnet.data.loading import EpochSampler, ImageFolder, SizedDataset, build_loader
 from rapidnet.data.sources import open_splits
 from rapidnet.data.transforms import Preprocessing, build_train_transform, seed_all
 from rapidnet.errors import UserError, nearest

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rapidnet.config import TeacherCacheConfig
-from rapidnet.data.loading import BadSampleLog, build_loader
+from rapidnet.data.bad_samples import BadSampleLog
+from rapidnet.data.loading import build_loader
 from rapidnet.data.transforms import Preprocessing, seed_all
 from rapidnet.environment import describe_environment, write_text_atomically
 from rapidnet.errors import UserError

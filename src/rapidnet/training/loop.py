@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from rapidnet.data.batches import share_rows
 from rapidnet.data.loading import Batch, Key
 from rapidnet.data.transforms import seed_all
-from rapidnet.evaluation.classification import Meter, build_predict, measure
+from rapidnet.evaluation.classification import build_predict, measure
+from rapidnet.evaluation.metrics import Meter
 from rapidnet.training.checkpoint import BEST, LAST
 from rapidnet.training.distributed import zero_loss
 from rapidnet.training.progress import TrainDisplay

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from rapidnet.config import TrainConfig
-from rapidnet.data.loading import BadSampleLog, Batch, EpochSampler, SizedDataset
+from rapidnet.data.bad_samples import BadSampleLog
+from rapidnet.data.loading import Batch, EpochSampler, SizedDataset
 from rapidnet.data.transforms import Preprocessing
 from rapidnet.evaluation.measures import MEASURES, Measure
 from rapidnet.training.checkpoint import LAST, Progress, save_checkpoint
