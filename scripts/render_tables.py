@@ -160,10 +160,10 @@ def exports() -> str:
         caught = [value for value in row["controls"].values() if value is not None]
         lines.append([
             row["model"], row["format"], row["precision"], row["verdict"], f"{row['sqnr_db']:.1f}",
-            f"{row['agreement']:.2f}", top1, kept, f"{sum(caught)} of {len(caught)}", f"{row['megabytes']:.1f}",
-            f"{row['convert_seconds']:.0f} + {row['check_seconds']:.0f}",
+            str(row["images"]), f"{row['agreement']:.2f}", top1, kept, f"{sum(caught)} of {len(caught)}",
+            f"{row['megabytes']:.1f}", f"{row['convert_seconds']:.0f} + {row['check_seconds']:.0f}",
         ])  # fmt: skip
-    headings = ["network", "format", "precision", "verdict", "SQNR, dB", "same first answer, %",
+    headings = ["network", "format", "precision", "verdict", "SQNR, dB", "images", "same first answer, %",
                 "top-1 %, artifact (95% interval) / network", "layers in float", "mistakes noticed", "MB",
                 "seconds, to convert + to check"]  # fmt: skip
     return table(headings, lines)
