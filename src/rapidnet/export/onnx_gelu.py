@@ -155,17 +155,19 @@ def fit_product(recipe: Recipe, given: Step, made: Step, values: Array) -> Form:
         )
         return replace(factor, write=Step(made.scale, point[5]))
 
+    # Whole numbers: a sum of fractions differs between processors in its last digit, and that would pick other forms.
     ideal = np.minimum(gelu(given.read(CODES)) / made.scale + made.zero, 255)
     ideal[0] = (ideal[0] + made.zero) / 2
+    ideal = np.rint(ideal * 64).astype(np.int64)
     exact = made.write(gelu(given.read(CODES))).astype(int)
 
     # Every code counts a little: what the calibration images do not show may come.
-    weights = np.bincount(given.write(values).ravel(), minlength=256) / values.size + 1e-3
+    weights = np.bincount(given.write(values).ravel(), minlength=256) * 1000 + values.size
 
-    def judge(point: tuple[int, ...]) -> tuple[int, float]:
+    def judge(point: tuple[int, ...]) -> tuple[int, int]:
         answers = write_form(point).tabulate().astype(int)
         steps = count_steps(answers, exact, made)
-        return max(steps, 1), float((weights * np.square(answers - ideal)).sum())
+        return max(steps, 1), int((weights * np.square(answers * 64 - ideal)).sum())
 
     codes = [given.find_code(value) for value in (first, second, least, low, high)]
     point: tuple[int, ...] = (*codes, made.find_code(added), 0)
