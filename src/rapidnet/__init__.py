@@ -16,7 +16,8 @@ __version__ = "0.1.0"
 # A command imports the networks only when it runs, so that --help answers at once; an environment without torch
 # (prediction with an exported network) has nothing to register.
 _module = sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] if "-m" in sys.orig_argv else []
-_is_command = Path(sys.argv[0]).stem == "rapidnet" or _module in (["rapidnet"], ["rapidnet.runtimes"])
+_programs = ("rapidnet", "rapidnet.runtimes", "rapidnet.benchmark.worker")
+_is_command = Path(sys.argv[0]).stem == "rapidnet" or bool(_module and _module[0] in _programs)
 if not _is_command and find_spec("timm") is not None:
     import rapidnet.models  # noqa: F401
 

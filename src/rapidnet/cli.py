@@ -1,11 +1,12 @@
 """Which commands are there? A table of config classes and functions; parses, then calls. Imports no torch itself."""
 
 import errno
+import json
 import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "export": (config.ExportConfig, "rapidnet.export.export:run_export"),
     "verify": (config.VerifyConfig, "rapidnet.export.verify:run_verify"),
     "doctor": (config.DoctorConfig, "rapidnet.runtimes.doctor:run_doctor"),
+    "bench": (config.BenchConfig, "rapidnet.benchmark.bench:run_bench"),
     "info": (config.InfoConfig, "rapidnet.benchmark.info:run_info"),
     "data audit": (config.AuditConfig, "rapidnet.data.audit:run_audit"),
     "data builtin": (config.BuiltinConfig, "rapidnet.data.builtin_folder:run_builtin"),
@@ -144,6 +146,11 @@ def normalise(arguments: Sequence[str], cls: type) -> list[str]:
     """Write options with underscores, as the fields are, and a bare yes/no option as `=true`; values are left alone."""
     flags = {field.name for field in fields(cls) if field.type is bool}
     out = []
+    first = fields(cls)[0]
+    if first.type == list[str] and first.default is MISSING:
+        # Words up to the first option are one list.
+        count = next((i for i, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
+        out, arguments = [json.dumps(arguments[:count])], arguments[count:]
     for argument, following in pairwise([*arguments, ""]):
         if argument.startswith("--"):
             option, equals, value = argument.partition("=")

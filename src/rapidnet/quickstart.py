@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from rapidnet.benchmark.complexity import count_macs, count_parameters
 from rapidnet.config import AugmentConfig, EvaluateConfig, OptimizerConfig, QuickstartConfig, TrainConfig
 from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.environment import append_row, describe_environment, read_rows, write_text_atomically
@@ -31,6 +30,7 @@ from rapidnet.evaluation.predict import Prediction, predict_files
 from rapidnet.evaluation.trained import Trained, load_trained
 from rapidnet.evaluation.trained_predictor import build_trained_predictor
 from rapidnet.models import reparameterize
+from rapidnet.models.complexity import count_macs, count_parameters
 from rapidnet.training.checkpoint import LAST
 from rapidnet.training.train import run_train
 

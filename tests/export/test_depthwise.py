@@ -14,7 +14,6 @@ from rapidnet.export.converters import adapt, convert
 from rapidnet.export.depthwise import SplitDepthwise, can_be_split, split_depthwise
 from rapidnet.runtimes.formats import FORMATS
 
-
 # The last stage is four pixels wide: no piece only sees padding.
 WIDE = InputSpec(128, 128)
 

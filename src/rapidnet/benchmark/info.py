@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from rapidnet.benchmark.complexity import describe, render
 from rapidnet.config import InfoConfig
 from rapidnet.environment import append_row, describe_environment
 from rapidnet.errors import UserError
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.models import create_model, reparameterize
+from rapidnet.models.complexity import describe, render
 
 
 def run_info(config: InfoConfig) -> int:

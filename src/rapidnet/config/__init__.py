@@ -1,5 +1,6 @@
 """Plain dataclasses, one for each command."""
 
+from rapidnet.config.bench import BenchConfig
 from rapidnet.config.choices import BadSamples, Weights
 from rapidnet.config.commands import (
     AuditConfig,
@@ -18,6 +19,7 @@ __all__ = [
     "AuditConfig",
     "AugmentConfig",
     "BadSamples",
+    "BenchConfig",
     "BuiltinConfig",
     "DistillationConfig",
     "DoctorConfig",

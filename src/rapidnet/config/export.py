@@ -70,6 +70,8 @@ class VerifyConfig:
     """Also write golden inputs, outputs and a runner page and script into this folder, to check on a device."""
     threads: int = 0
     """Threads of the runtime; 0 leaves it to the runtime."""
+    arithmetic: Literal["", "bf16"] = ""
+    """What OpenVINO may compute a float32 artifact in; empty holds it to float32."""
     json: bool = False
     """Print one JSON line instead of tables."""
 

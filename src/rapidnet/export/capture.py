@@ -10,7 +10,7 @@ from torch.export import Dim, ExportedProgram
 
 from rapidnet.data.transforms import Preprocessing
 from rapidnet.errors import UserError
-from rapidnet.models import reparameterize
+from rapidnet.models.fold_any import fold_any
 
 STRIDE = 32
 """The network's total stride: a size that may vary has to stay a multiple of it."""
@@ -119,7 +119,7 @@ def capture(network: nn.Module, preprocessing: Preprocessing, task: str, spec: I
     if task not in HEADS:
         raise UserError(f"task '{task}' cannot be exported; {', '.join(HEADS)} can")
     head = HEADS[task]
-    module = Deployed(reparameterize(network), preprocessing, head, spec.raw)
+    module = Deployed(fold_any(network), preprocessing, head, spec.raw)
     module = module.float().cpu().to(memory_format=torch.contiguous_format).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)

@@ -11,6 +11,7 @@ from rapidnet.export.conversion import Conversion
 from rapidnet.export.prove import Proof
 from rapidnet.export.sensitivity import LayerNoise
 from rapidnet.export.source import Source
+from rapidnet.models.complexity import count_macs, count_parameters
 from rapidnet.runtimes.bundle import CARD_VERSION
 from rapidnet.runtimes.formats import FORMATS
 from rapidnet.runtimes.network import Structure
@@ -64,6 +65,12 @@ def describe_contract(trained: Trained, captured: Captured) -> dict[str, Any]:
     }
 
 
+def describe_complexity(captured: Captured) -> dict[str, float]:
+    """Of the folded network on one image of the smallest size: params_m (millions) and gmacs (1e9)."""
+    network, size = captured.module.network, captured.spec.image_size
+    return {"params_m": count_parameters(network) / 1e6, "gmacs": count_macs(network, (3, size, size)) / 1e9}
+
+
 def build_card(
     source: Source, format_name: str, attempt: Attempt, origins: dict[str, str], license_name: str,
     noises: list[LayerNoise],
@@ -82,6 +89,7 @@ def build_card(
         "conversion": {"folded": True, **attempt.facts, "kept_float": sorted(attempt.conversion.keep_float)},
         "structure": attempt.structure.to_dict(),
         "expected": attempt.expected,
+        "complexity": describe_complexity(attempt.conversion.captured),
         "layers": [noise.to_dict() for noise in noises],
         "provenance": source.provenance,
         "environment": describe_environment(),

@@ -35,6 +35,9 @@ Converter = Callable[[Conversion, Path], dict[str, Any]]
 
 def expect_structure(conversion: Conversion) -> dict[str, Any]:
     """What `check_structure` holds an artifact against: counted in the folded network, not in any file."""
-    layers = [layer for layer in conversion.captured.module.network.modules() if isinstance(layer, nn.Conv2d)]
-    dilated = [list(layer.dilation) for layer in layers if set(layer.dilation) != {1}]
-    return {"convolutions": len(layers), "dilations": sorted(dilated), "kept_float": len(conversion.keep_float)}
+    layers = list(conversion.captured.module.network.modules())
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    dilated = [list(layer.dilation) for layer in convolutions if set(layer.dilation) != {1}]
+    products = sum(isinstance(layer, nn.Linear) for layer in layers)
+    total = len(convolutions) + products
+    return {"convolutions": total, "dilations": sorted(dilated), "kept_float": len(conversion.keep_float)}

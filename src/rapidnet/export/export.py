@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ class Job:
     task: Task | None
     calibration: Array | None
     noises: list[LayerNoise]
+    tolerances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What replaces the ordinary tolerances, by number format."""
 
 
 def run_export(config: ExportConfig) -> int:
@@ -157,6 +160,7 @@ def make_and_judge(name: str, job: Job, conversion: Conversion, folder: Path) ->
     job.golden.save(folder / GOLDEN)
     kind = FORMATS[name]
     structure, expected = kind.inspect(made.artifact), expect_structure(adapted)
+    expected |= {"tolerances": job.tolerances} if job.tolerances else {}
     contract = describe_contract(job.source.trained, conversion.captured)
     bundle = Bundle(folder, contract, kind.open(made.artifact))
     proof = prove(bundle, kind, conversion.precision, job.golden, structure, expected, job.task)

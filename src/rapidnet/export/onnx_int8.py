@@ -16,8 +16,10 @@ from rapidnet.export.onnx_gelu import Form, Step, choose_gelu
 from rapidnet.export.onnx_ranges import choose_range, observe
 from rapidnet.runtimes.network import Array
 
-COMPUTED = ("Conv", "Gelu", "Relu", "Add", "ReduceMean")
+COMPUTED = ("Conv", "Gelu", "Relu", "Clip", "HardSwish", "Sigmoid", "HardSigmoid", "Mul", "Add", "ReduceMean")
 """Operators whose outputs are eight-bit tensors."""
+FUSED = {"Relu", "Clip"}
+"""Those that belong to the convolution before them: only what comes out of them is ever written."""
 
 
 def quantize_onnx(model: Any, conversion: Conversion) -> dict[str, Any]:
@@ -73,9 +75,8 @@ class Writer:
         first = next(node for node in self.graph.node if node.op_type == "Conv")
         made = [node for node in self.graph.node if node.op_type in COMPUTED and node.name not in self.kept]
         # What only the answers are made from keeps its precision: equal bytes would be equal classes.
-        # A ReLU belongs to the convolution before it: only what comes out of it is ever written.
         names = [first.input[0]]
-        names += [node.output[0] for node in made if set(readers.get(node.output[0], [])) & {*COMPUTED} - {"Relu"}]
+        names += [node.output[0] for node in made if set(readers.get(node.output[0], [])) & {*COMPUTED} - FUSED]
         values = observe(model, names, calibration)
         steps = {name: Step.covering(*choose_range(values[name])) for name in names}
         for node in self.graph.node:
@@ -101,7 +102,7 @@ class Writer:
             del node.input[:]
             node.input.extend(inputs)
             self.nodes.append(node)
-            if node.op_type in COMPUTED and node.output[0] in self.steps:
+            if i >= start and node.op_type in COMPUTED and node.output[0] in self.steps:
                 self.quantize(node.output[0], self.steps[node.output[0]])
         self.finish()
 

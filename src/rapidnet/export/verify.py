@@ -24,7 +24,7 @@ def run_verify(config: VerifyConfig) -> int:
     Raises:
         UserError: no bundle, a file that is not the certified one, a runtime that is not installed.
     """
-    certificate, runtime = verify(config.bundle, config.threads)
+    certificate, runtime = verify(config.bundle, config.threads, config.arithmetic)
     if config.json:
         print(json.dumps({"bundle": config.bundle, "runtime": runtime, **certificate}))
     else:
@@ -37,12 +37,12 @@ def run_verify(config: VerifyConfig) -> int:
     return 0 if certificate["verdict"] == "passed" else FAILED
 
 
-def verify(path: str | Path, threads: int = 0) -> tuple[dict[str, Any], str]:
+def verify(path: str | Path, threads: int = 0, arithmetic: str = "") -> tuple[dict[str, Any], str]:
     """The certificate of a bundle, made anew on this machine, and what ran it."""
-    bundle = open_bundle(path, threads)
+    bundle = open_bundle(path, threads, arithmetic)
     card = bundle.card
     kind = FORMATS[card["format"]]
     golden = Golden.load(bundle.path / GOLDEN)
     structure = kind.inspect(bundle.path / card["artifact"])
-    proof = prove(bundle, kind, card["precision"], golden, structure, card["expected"])
+    proof = prove(bundle, kind, card["precision"], golden, structure, card["expected"], arithmetic=arithmetic)
     return proof.certificate.to_dict(), bundle.network.runtime

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rapidnet.errors import UserError
 from rapidnet.runtimes.network import Network, Structure
 
 
@@ -16,6 +17,7 @@ class Format:
     artifact: the file's (or folder's) name in a bundle; module: where `open_*` and `inspect_*` are, by their suffix.
     extra: what pip installs for it; runs_with, converts_with: the packages it needs.
     operators: what may occur in an artifact, by the format's own names; anything else fails the certificate.
+    arithmetics: number formats other than the artifact's own that the runtime can be asked to compute in.
     """
 
     artifact: str
@@ -25,10 +27,16 @@ class Format:
     runs_with: tuple[str, ...]
     converts_with: tuple[str, ...]
     operators: frozenset[str]
+    arithmetics: tuple[str, ...] = ()
 
-    def open(self, path: str | Path, threads: int = 0) -> Network:
-        """Open an artifact in its own runtime; raises UserError."""
-        network: Network = self._find("open")(path, threads)
+    def open(self, path: str | Path, threads: int = 0, arithmetic: str = "") -> Network:
+        """Open an artifact in its own runtime; raises UserError.
+
+        arithmetic: bf16 lets float32 networks be computed in bfloat16, where the runtime offers that.
+        """
+        if arithmetic and arithmetic not in self.arithmetics:
+            raise UserError(f"{self.suffix} artifacts cannot be computed in {arithmetic}; OpenVINO's can")
+        network: Network = self._find("open")(path, threads, *([arithmetic] if arithmetic else []))
         return network
 
     def inspect(self, path: str | Path) -> Structure:
@@ -47,19 +55,20 @@ def words(text: str) -> frozenset[str]:
 FORMATS: dict[str, Format] = {
     "onnx": Format(
         "model.onnx", "rapidnet.runtimes.onnx", "onnx", "onnx", ("onnxruntime",), ("onnx", "onnxscript"),
-        words("Add Cast Clip Conv DequantizeLinear Gelu HardSwish Max Mul QuantizeLinear ReduceMean Relu Reshape "
-              "Sigmoid Softmax Sub"),
+        words("Add Cast Clip Conv DequantizeLinear Gelu HardSigmoid HardSwish Max Mul QuantizeLinear ReduceMean Relu "
+              "Reshape Sigmoid Softmax Sub"),
     ),
     "openvino": Format(
         "model.xml", "rapidnet.runtimes.openvino", "openvino", "openvino", ("openvino",), ("nncf",),
         words("Add Clamp Convert Convolution FakeQuantize Gelu GroupConvolution HSwish Multiply Parameter ReLU "
               "ReduceMean Reshape Result Sigmoid SoftMax Subtract Swish"),
+        ("bf16",),
     ),
     "executorch": Format(
         "model.pte", "rapidnet.runtimes.executorch", "executorch", "executorch", ("executorch", "torch"), ("torchao",),
         words(
-            "XNNAdd XNNConv2d XNNConvert XNNDepthwiseConv2d XNNGelu XNNGlobalAvgPooling2d XNNMultiply XNNSigmoid "
-            "XNNSoftmax XNNStaticReshape XNNStaticTranspose XNNSubtract "
+            "XNNAdd XNNClamp XNNConv2d XNNConvert XNNDepthwiseConv2d XNNGelu XNNGlobalAvgPooling2d XNNMultiply "
+            "XNNSigmoid XNNSoftmax XNNStaticReshape XNNStaticTranspose XNNSubtract "
             "aten::sym_size.int dim_order_ops::_to_dim_order_copy.out executorch_prim::et_view.default"
         ),
     ),

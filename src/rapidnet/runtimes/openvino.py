@@ -17,16 +17,16 @@ TYPE_NAMES = {"f32": "float32", "f16": "float16", "i8": "int8", "u8": "uint8", "
 WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
 
 
-def open_openvino(path: str | Path, threads: int = 0) -> Network:
+def open_openvino(path: str | Path, threads: int = 0, arithmetic: str = "f32") -> Network:
     """Open a model for the CPU; `threads` of 0 leaves the number to OpenVINO.
 
-    It computes in float32 (and int8 where the model says so): left alone, OpenVINO uses bfloat16 where a processor
-    has it and says nothing.
+    It computes in float32 (and int8 where the model says so) unless `arithmetic` is bf16: left alone, OpenVINO uses
+    bfloat16 where a processor has it and says nothing.
 
     Raises:
         UserError: no such file, a damaged one, not one image input, or openvino is not installed.
     """
-    openvino, compiled = compile_model(path, threads)
+    openvino, compiled = compile_model(path, threads, arithmetic)
     inputs = compiled.inputs
     shape = inputs[0].get_partial_shape() if inputs else []
     kind = inputs[0].get_element_type().get_type_name() if inputs else ""
@@ -42,12 +42,15 @@ def open_openvino(path: str | Path, threads: int = 0) -> Network:
         answers = request.infer({0: images}, share_inputs=True)
         return {name: answers[i].copy() for i, name in enumerate(names)}
 
-    runtime = f"openvino {openvino.__version__.split('-')[0]}, CPU, f32"
+    runtime = f"openvino {openvino.__version__.split('-')[0]}, CPU, {arithmetic}"
     return Network(run, batch, height, INPUT_TYPES[kind], runtime)
 
 
-def compile_model(path: str | Path, threads: int = 0) -> tuple[Any, Any]:
-    """(the openvino package, the compiled model); raises UserError as `open_openvino` does."""
+def compile_model(path: str | Path, threads: int = 0, arithmetic: str = "f32", count: bool = False) -> tuple[Any, Any]:
+    """(the openvino package, the compiled model); raises UserError as `open_openvino` does.
+
+    count: note the time of every operator.
+    """
     path = Path(path)
     if not path.is_file() or not path.with_suffix(".bin").is_file():
         raise UserError(f"OpenVINO model {path} does not exist; give the path of an .xml file with its .bin beside it")
@@ -56,7 +59,9 @@ def compile_model(path: str | Path, threads: int = 0) -> tuple[Any, Any]:
             import openvino
     except ImportError:
         raise UserError(f"running {path} needs OpenVINO; install it with pip install 'rapidnet[openvino]'") from None
-    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": arithmetic, "PERFORMANCE_HINT": "LATENCY"}
+    if count:
+        config["PERF_COUNT"] = True
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
     try:

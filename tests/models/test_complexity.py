@@ -10,7 +10,8 @@ from rich.console import Console
 from torch import nn
 
 import rapidnet.models  # noqa: F401  registers the networks
-from rapidnet.benchmark.complexity import (
+from rapidnet.errors import UserError
+from rapidnet.models.complexity import (
     count_activations,
     count_macs,
     count_parameters,
@@ -18,7 +19,6 @@ from rapidnet.benchmark.complexity import (
     render,
     trace_stages,
 )
-from rapidnet.errors import UserError
 from rapidnet.models.reparameterize import reparameterize
 
 SIZE = (3, 224, 224)

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rapidnet.benchmark.receptive_field import View, trace_views
 from rapidnet.models import rapidnet
+from rapidnet.models.receptive_field import View, trace_views
 
 
 def last_view(*modules: nn.Module) -> View | None:

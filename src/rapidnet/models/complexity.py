@@ -17,8 +17,8 @@ from rich.table import Column, Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from rapidnet.benchmark.receptive_field import View, trace_views
 from rapidnet.errors import UserError
+from rapidnet.models.receptive_field import View, trace_views
 
 InputSize = tuple[int, int, int]
 WHOLE_INPUT = "whole input"

@@ -1,0 +1,84 @@
+"""What can be asked when latency is measured?"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rapidnet.config.choices import check
+from rapidnet.config.export import FORMATS
+from rapidnet.errors import UserError, nearest
+
+EAGER, BF16 = "eager", "bf16"
+RUNTIMES = (*FORMATS, EAGER)
+Precision = Literal["fp32", "fp16", "int8", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "bf16")
+
+
+@dataclass
+class BenchConfig:
+    """Measure latency on this machine so that it can be believed: bundles, runs, or networks by name, in turns."""
+
+    what: list[str]
+    """Bundles, run folders, or names of networks (ours or timm's), one after the other."""
+    against: str = ""
+    """What they are compared with, separated by commas: bundles, run folders or names; NAME@RUNTIME for its own one."""
+    runtime: str = "onnx"
+    """For runs and names, separated by commas: onnx, openvino, executorch, litert, ncnn, torch; eager (plain torch)."""
+    precision: str = "fp32"
+    """For runs and names: fp32, fp16, int8, separated by commas; bf16 is fp32 computed in bfloat16 by OpenVINO."""
+    threads: str = "1"
+    """Threads of the runtime, separated by commas; every number is a measurement of its own."""
+    batch: int = 1
+    """Images per call."""
+    image_size: int = 0
+    """For runs and names: height and width of the input, in pixels; 0 takes the network's own."""
+    mode: Literal["quick", "standard", "sustained"] = "standard"
+    """quick is indicative (5 s of each); standard takes 1,024 runs and 60 s of each; sustained ten minutes."""
+    image: str = ""
+    """A photograph for the split from file to answer; empty takes one that comes with scikit-image."""
+    keep: str = ""
+    """A folder that receives the bundles made of runs and names, to be measured again; empty throws them away."""
+    profile: bool = False
+    """Say where the time goes, operator by operator, instead of measuring latency."""
+    pareto: str = ""
+    """A picture to draw: accuracy against latency, measured and published; without networks, from --results alone."""
+    results: str = ""
+    """A JSON-lines file to append a row for each network and each comparison to."""
+    json: bool = False
+    """Print JSON lines instead of tables."""
+
+    def __post_init__(self) -> None:
+        drawn = self.pareto and self.results
+        check(bool(self.what or drawn), "there is nothing to measure; name bundles, runs or networks")
+        check(
+            not (self.profile and self.against), "profile has no use for against; name all networks one after the other"
+        )
+        check(not (self.profile and self.pareto), "profile measures no latency to draw; leave out pareto")
+        check(self.batch >= 1, f"batch is {self.batch}; it must be at least 1")
+        self.rivals = split_list(self.against)
+        self.runtimes = parse_names(self.runtime, RUNTIMES, "runtime")
+        asked = parse_names(self.precision, PRECISIONS, "precision")
+        self.precisions = [precision for precision in PRECISIONS if precision in asked]
+        self.thread_counts = parse_threads(self.threads)
+
+
+def split_list(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def parse_names(text: str, known: tuple[str, ...], option: str) -> list[str]:
+    """The names in `text`, each once; raises UserError for an unknown one or none."""
+    names = split_list(text)
+    for name in names:
+        if name not in known:
+            raise UserError(f"{option} '{name}' is unknown{nearest(name, list(known))}; give {', '.join(known)}")
+    check(bool(names), f"{option} is empty; name at least one of {', '.join(known)}")
+    return list(dict.fromkeys(names))
+
+
+def parse_threads(text: str) -> list[int]:
+    """Raises UserError for anything but positive numbers."""
+    for item in split_list(text):
+        check(item.isdigit() and int(item) > 0, f"threads '{item}' is no positive number; give such as 1,2")
+    counts = [int(item) for item in split_list(text)]
+    check(bool(counts), "threads is empty; give such as 1,2")
+    return list(dict.fromkeys(counts))
