@@ -213,10 +213,72 @@ def xnnpack() -> str:
     return table(["operator: ms (calls)", *(f"{precision}, 7x7 {form}" for precision, form in columns)], lines)
 
 
+def bench() -> str:
+    """The last measurement of each network that was made in standard mode."""
+    rows = [row for row in read_rows(ROOT / "results" / "bench.jsonl") if row["study"] == "bench"]
+    standard = [row for row in rows if row["mode"] == "standard"]
+    latest = {(row["runtime"], row["precision"], row["name"], row["threads"]): row for row in standard}
+    figures = (("latency_ms_p90", 2, 1), ("latency_ms_p50", 2, 1), ("latency_ms_p99", 2, 1), ("spread", 1, 100),
+               ("drift", 1, 100), ("load_ms", 0, 1), ("first_ms", 1, 1), ("peak_mb", 0, 1), ("file_mb", 1, 1),
+               ("params_m", 2, 1), ("gmacs", 3, 1), ("gflops", 0, 1), ("gemm_share", 0, 100))  # fmt: skip
+    return table(
+        ["network", "runtime", "precision", "p90, ms", "median", "p99", "spread, %", "drift, %", "load, ms",
+         "first, ms", "peak, MB", "file, MB", "params, M", "GMACs", "GFLOP/s", "of GEMM, %"],
+        [
+            [row["name"], row["runtime"], row["precision"],
+             *(f"{row[key] * factor:.{digits}f}" if key in row else "unstable" for key, digits, factor in figures)]
+            for _, row in sorted(latest.items())
+        ],
+    )  # fmt: skip
+
+
+def bench_ratios() -> str:
+    rows = [row for row in read_rows(ROOT / "results" / "bench.jsonl") if row["study"] == "bench_ratio"]
+    latest = {
+        (row["runtime"], row["precision"], row["name"], row["against"], row["against_runtime"], row["threads"]): row
+        for row in rows if row["mode"] == "standard"
+    }  # fmt: skip
+    return table(
+        ["network", "in", "against", "in", "how many times as long (95% interval)", "verdict"],
+        [
+            [row["name"], f"{row['runtime']} {row['precision']}", row["against"],
+             f"{row['against_runtime']} {row['against_precision']}", describe_ratio(row), row["verdict"]]
+            for row in latest.values()
+        ],
+    )  # fmt: skip
+
+
+def bench_profile() -> str:
+    rows = read_rows(ROOT / "results" / "bench_profile.jsonl")
+    latest = {(row["runtime"], row["precision"], row["model"]): row for row in rows}
+    return table(
+        ["network", "in", "all, ms", "operators: ms (calls)"],
+        [
+            [row["model"], f"{row['runtime']} {row['precision']}", f"{row['ms']:.2f}",
+             "; ".join(f"{kind['kind']} {kind['ms']:.2f} ({kind['calls']})"
+                       for kind in row["kinds"] if kind["share"] > 0.02)]
+            for row in latest.values()
+        ],
+    )  # fmt: skip
+
+
+def bench_repeats() -> str:
+    rows = [row for row in read_rows(ROOT / "results" / "bench_repeats.jsonl") if row["study"] == "bench_ratio"]
+    return table(
+        ["time (UTC)", "network", "against", "how many times as long (95% interval)"],
+        [[row["environment"]["time"], row["name"], row["against"], describe_ratio(row)] for row in rows],
+    )
+
+
+def describe_ratio(row: dict[str, Any]) -> str:
+    return f"{row['ratio']:.3f} ({row['low']:.3f} to {row['high']:.3f})" if "ratio" in row else "unstable"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "family": family, "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
     "distillation": distillation, "crash_safety": crash_safety, "exports": exports,
-    "int8": int8, "xnnpack": xnnpack,
+    "int8": int8, "xnnpack": xnnpack, "bench": bench, "bench_ratios": bench_ratios, "bench_repeats": bench_repeats,
+    "bench_profile": bench_profile,
 }  # fmt: skip
 
 

@@ -90,3 +90,21 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_images(root / "photos" / "val", {"blue sky": 3, "green": 3, "red": 3}, seed=1)
     assert run_train(tiny_config(root / "photos", root / "run", epochs=4), Console(quiet=True)) == 0
     return root / "run"
+
+
+def export_untrained(name: str, folder: Path, runtime: str = "onnx", precision: str = "fp32", size: int = 64) -> Path:
+    """A bundle of a network without training, as rapidnet bench makes it."""
+    from rapidnet.config import ExportConfig
+    from rapidnet.export.export import export_format
+    from rapidnet.export.untrained import prepare_untrained
+
+    config = ExportConfig(name, runtime, precision, str(folder), image_size=size)  # type: ignore[arg-type]
+    path, card = export_format(runtime, prepare_untrained(name, config))
+    assert card["certificate"]["verdict"] == "passed", card["certificate"]
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """RapidNet-Ti at 64 px, without training, for ONNX Runtime."""
+    return export_untrained("rapidnet_ti", tmp_path_factory.mktemp("untrained"))

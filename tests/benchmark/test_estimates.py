@@ -79,7 +79,9 @@ def draw_blocks(rng: np.random.Generator, median: float, blocks: int, machine: A
     return median * np.exp(machine[:, None] + own)
 
 
-@pytest.mark.parametrize("blocks", [MODES["quick"].blocks, MODES["standard"].blocks])
+@pytest.mark.parametrize(
+    "blocks", [MODES["quick"].blocks, pytest.param(MODES["standard"].blocks, marks=pytest.mark.slow)]
+)
 def test_the_interval_of_a_ratio_covers_the_truth_as_often_as_it_says(blocks: int) -> None:
     rng, hits, count, truth = np.random.default_rng(0), 0, 2000, 1.04
     for _ in range(count):

@@ -41,7 +41,8 @@ def draw_pareto(rows: Sequence[Mapping[str, Any]], peers: Sequence[Peer]) -> Fig
     panels: dict[str, list[tuple[str, float, float]]] = {}
     for row in rows:
         if row.get("latency_ms_p50") and row["model"] in accuracy:
-            title = f"measured: {row['runtime']} {row['precision']}, {row['threads']} thread(s)\n{describe_cpu(row)}"
+            place = f"{row['runtime']} {row['precision']}, {row['threads']} thread(s)"
+            title = f"measured: {place}\n{row['environment']['cpu']}"
             panels.setdefault(title, []).append((row["model"], row["latency_ms_p50"], accuracy[row["model"]]))
     for peer in peers:
         panels.setdefault(f"published: {peer.device}", []).append((peer.name, peer.latency_ms, peer.top1_percent))
@@ -56,10 +57,6 @@ def draw_pareto(rows: Sequence[Mapping[str, Any]], peers: Sequence[Peer]) -> Fig
     return figure
 
 
-def describe_cpu(row: Mapping[str, Any]) -> str:
-    return f"{row['environment']['cpu']}, median of {row['runs']} runs"
-
-
 def draw_panel(axes: Axes, points: Sequence[tuple[str, float, float]], title: str) -> None:
     """Names beside their points; those on the front joined by a line."""
     front = find_front([(latency, accuracy) for _, latency, accuracy in points])
@@ -67,7 +64,8 @@ def draw_panel(axes: Axes, points: Sequence[tuple[str, float, float]], title: st
     for name, latency, accuracy in points:
         ours = name.startswith(OURS)
         axes.plot([latency], [accuracy], "o", color=RED if ours else BLUE, markersize=7 if ours else 5, zorder=3)
-    style_axes(axes, title, "latency (ms)", "ImageNet top-1 (%), published")
+    label = "median latency (ms)" if title.startswith("measured") else "latency (ms)"
+    style_axes(axes, title, label, "ImageNet top-1 (%), published")
     axes.margins(0.16)
     place_names(axes, points)
 

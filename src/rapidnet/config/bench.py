@@ -55,6 +55,9 @@ class BenchConfig:
         check(not (self.profile and self.pareto), "profile measures no latency to draw; leave out pareto")
         check(self.batch >= 1, f"batch is {self.batch}; it must be at least 1")
         self.rivals = split_list(self.against)
+        for rival in self.rivals:
+            if "@" in rival:
+                parse_names(rival.partition("@")[2], RUNTIMES, "runtime")
         self.runtimes = parse_names(self.runtime, RUNTIMES, "runtime")
         asked = parse_names(self.precision, PRECISIONS, "precision")
         self.precisions = [precision for precision in PRECISIONS if precision in asked]

@@ -27,6 +27,9 @@ def open_openvino(path: str | Path, threads: int = 0, arithmetic: str = "f32") -
         UserError: no such file, a damaged one, not one image input, or openvino is not installed.
     """
     openvino, compiled = compile_model(path, threads, arithmetic)
+    used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if used != arithmetic:
+        raise UserError(f"OpenVINO model {path} is computed in {used} here: this processor has no {arithmetic}")
     inputs = compiled.inputs
     shape = inputs[0].get_partial_shape() if inputs else []
     kind = inputs[0].get_element_type().get_type_name() if inputs else ""
