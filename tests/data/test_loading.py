@@ -1,7 +1,12 @@
 """Do batches come in an order that can be repeated and entered in the middle, and do bad images follow the policy?"""
 
 import hashlib
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -164,3 +169,49 @@ def test_a_dataset_can_be_sent_to_a_worker_process(photos: Path, train: bool) ->
     for index in range(5):
         first, second = dataset[(0, index)], again[(0, index)]
         assert not isinstance(first, BadSample) and torch.equal(first[0], second[0])
+
+
+# Two workers of a loader that is waited for by nobody; their numbers are printed once they work.
+LOADER = """
+import sys, time, torch
+from rapidnet.data.loading import EpochSampler, build_loader
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, key):
+        return torch.zeros(3, 4, 4, dtype=torch.uint8), 0
+
+if __name__ == "__main__":
+    torch.multiprocessing.set_start_method(sys.argv[1])
+    loader = build_loader(Numbers(), EpochSampler(8, seed=0, shuffle=False), 2, workers=2, train=False)
+    batches = iter(loader)
+    next(batches)
+    print(*[worker.pid for worker in batches._workers], flush=True)
+    time.sleep(100)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked for in /proc")
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_workers_end_with_the_process_they_work_for(method: str, tmp_path: Path) -> None:
+    (tmp_path / "loader.py").write_text(LOADER)
+    process = subprocess.Popen([sys.executable, tmp_path / "loader.py", method], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    workers = [Path(f"/proc/{pid}") for pid in process.stdout.readline().split()]
+    assert len(workers) == 2 and all(worker.exists() for worker in workers)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and any(is_running(worker) for worker in workers):
+        time.sleep(0.1)
+    assert not any(is_running(worker) for worker in workers)
+
+
+def is_running(process: Path) -> bool:
+    """A process that nobody has buried yet does not count."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,7 +1,11 @@
 """How do images reach the loop in batches, in an order that can be repeated and resumed?"""
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
@@ -161,3 +165,15 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     seed_all(worker)
+    main = multiprocessing.parent_process()
+    if main is not None:
+        threading.Thread(target=_end_after, args=(main,), daemon=True).start()
+
+
+def _end_after(main: BaseProcess) -> None:
+    """End this worker once the process it works for is gone, however it went.
+
+    torch's own watch is for the parent, which a fork server is instead: it stays, and half a gigabyte a worker with it.
+    """
+    main.join()
+    os._exit(1)
