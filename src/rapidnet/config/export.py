@@ -72,6 +72,8 @@ class VerifyConfig:
     """Threads of the runtime; 0 leaves it to the runtime."""
     arithmetic: Literal["", "bf16"] = ""
     """What OpenVINO may compute a float32 artifact in; empty holds it to float32."""
+    compute_unit: Literal["", "all", "cpu", "cpu_gpu", "cpu_ne"] = ""
+    """Where Core ML may compute, on a Mac; empty leaves it all."""
     json: bool = False
     """Print one JSON line instead of tables."""
 

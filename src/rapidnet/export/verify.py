@@ -24,7 +24,7 @@ def run_verify(config: VerifyConfig) -> int:
     Raises:
         UserError: no bundle, a file that is not the certified one, a runtime that is not installed.
     """
-    certificate, runtime = verify(config.bundle, config.threads, config.arithmetic)
+    certificate, runtime = verify(config.bundle, config.threads, config.arithmetic, config.compute_unit)
     if config.json:
         print(json.dumps({"bundle": config.bundle, "runtime": runtime, **certificate}))
     else:
@@ -37,9 +37,11 @@ def run_verify(config: VerifyConfig) -> int:
     return 0 if certificate["verdict"] == "passed" else FAILED
 
 
-def verify(path: str | Path, threads: int = 0, arithmetic: str = "") -> tuple[dict[str, Any], str]:
+def verify(
+    path: str | Path, threads: int = 0, arithmetic: str = "", unit: str = ""
+) -> tuple[dict[str, Any], str]:  # fmt: skip
     """The certificate of a bundle, made anew on this machine, and what ran it."""
-    bundle = open_bundle(path, threads, arithmetic)
+    bundle = open_bundle(path, threads, arithmetic, unit)
     card = bundle.card
     kind = FORMATS[card["format"]]
     golden = Golden.load(bundle.path / GOLDEN)

@@ -104,15 +104,15 @@ def read_card(path: str | Path) -> dict[str, Any]:
     return card
 
 
-def open_bundle(path: str | Path, threads: int = 0, arithmetic: str = "") -> Bundle:
-    """Open a bundle in its own runtime; `threads` of 0 leaves the number to it, `arithmetic` see `Format.open`.
+def open_bundle(path: str | Path, threads: int = 0, arithmetic: str = "", unit: str = "") -> Bundle:
+    """Open a bundle in its own runtime; `threads` of 0 leaves the number to it, the rest see `Format.open`.
 
     Raises:
         UserError: as `read_card`; or the runtime is not installed.
     """
     card = read_card(path)
     artifact = Path(path) / card["artifact"]
-    return Bundle(Path(path), card, FORMATS[card["format"]].open(artifact, threads, arithmetic))
+    return Bundle(Path(path), card, FORMATS[card["format"]].open(artifact, threads, arithmetic, unit))
 
 
 def compute_card_hash(card: dict[str, Any]) -> str:

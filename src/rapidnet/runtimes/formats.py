@@ -18,6 +18,7 @@ class Format:
     extra: what pip installs for it; runs_with, converts_with: the packages it needs.
     operators: what may occur in an artifact, by the format's own names; anything else fails the certificate.
     arithmetics: number formats other than the artifact's own that the runtime can be asked to compute in.
+    units: the processors that the runtime can be told to keep to.
     """
 
     artifact: str
@@ -28,15 +29,20 @@ class Format:
     converts_with: tuple[str, ...]
     operators: frozenset[str]
     arithmetics: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
 
-    def open(self, path: str | Path, threads: int = 0, arithmetic: str = "") -> Network:
+    def open(self, path: str | Path, threads: int = 0, arithmetic: str = "", unit: str = "") -> Network:
         """Open an artifact in its own runtime; raises UserError.
 
         arithmetic: bf16 lets float32 networks be computed in bfloat16, where the runtime offers that.
+        unit: all, cpu, cpu_gpu or cpu_ne (Neural Engine) says where Core ML may compute.
         """
         if arithmetic and arithmetic not in self.arithmetics:
             raise UserError(f"{self.suffix} artifacts cannot be computed in {arithmetic}; OpenVINO's can")
-        network: Network = self._find("open")(path, threads, *([arithmetic] if arithmetic else []))
+        if unit and unit not in self.units:
+            raise UserError(f"{self.suffix} artifacts take no compute unit; Core ML's do")
+        given = {"arithmetic": arithmetic, "unit": unit}
+        network: Network = self._find("open")(path, threads, **{key: value for key, value in given.items() if value})
         return network
 
     def inspect(self, path: str | Path) -> Structure:
@@ -76,6 +82,7 @@ FORMATS: dict[str, Format] = {
         "model.mlpackage", "rapidnet.runtimes.coreml", "coreml", "coreml", ("coremltools",), (),
         words("add cast constexpr_affine_dequantize conv gelu mul reduce_mean relu reshape sigmoid silu "
               "softmax squeeze sub"),
+        units=("all", "cpu", "cpu_gpu", "cpu_ne"),
     ),
     "litert": Format(
         "model.tflite", "rapidnet.runtimes.litert", "litert", "litert", ("ai-edge-litert",),

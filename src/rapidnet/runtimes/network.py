@@ -17,6 +17,7 @@ class Network:
     batch, size: the images and the height and width in pixels that the file asks for; 0 where it takes any.
     dtype: uint8 (RGB pixels, 0 to 255) or float32.
     runtime: name and version of what runs it, with what was asked of it (threads, number format).
+    unit: what it is computed on, as far as the runtime tells.
     """
 
     run: Callable[[Array], dict[str, Array]]
@@ -24,6 +25,7 @@ class Network:
     size: int = 0
     dtype: str = "float32"
     runtime: str = "unknown"
+    unit: str = "CPU"
 
 
 @dataclass(frozen=True)
