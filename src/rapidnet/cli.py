@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from rapidnet import config
 from rapidnet.cli_messages import dashed, explain
+from rapidnet.config.choices import ALONE
 from rapidnet.errors import UserError, nearest
 
 # command -> (config class, "module:function"); a function takes its config and returns the exit code.
@@ -26,6 +27,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "verify": (config.VerifyConfig, "rapidnet.export.verify:run_verify"),
     "doctor": (config.DoctorConfig, "rapidnet.runtimes.doctor:run_doctor"),
     "bench": (config.BenchConfig, "rapidnet.benchmark.bench:run_bench"),
+    "bench import": (config.BenchImportConfig, "rapidnet.benchmark.imported:run_import"),
     "info": (config.InfoConfig, "rapidnet.benchmark.info:run_info"),
     "data audit": (config.AuditConfig, "rapidnet.data.audit:run_audit"),
     "data builtin": (config.BuiltinConfig, "rapidnet.data.builtin_folder:run_builtin"),
@@ -143,8 +145,9 @@ def find_recipe(options: list[str]) -> Path | None:
 
 
 def normalise(arguments: Sequence[str], cls: type) -> list[str]:
-    """Write options with underscores, as the fields are, and a bare yes/no option as `=true`; values are left alone."""
-    flags = {field.name for field in fields(cls) if field.type is bool}
+    """Write options with underscores, as the fields are, and one that stands alone with what that means (`=true` for a
+    yes/no option); values are left alone."""
+    alone = {field.name: "true" if field.type is bool else field.metadata.get(ALONE) for field in fields(cls)}
     out = []
     first = fields(cls)[0]
     if first.type == list[str] and first.default is MISSING:
@@ -154,9 +157,12 @@ def normalise(arguments: Sequence[str], cls: type) -> list[str]:
     for argument, following in pairwise([*arguments, ""]):
         if argument.startswith("--"):
             option, equals, value = argument.partition("=")
-            argument = "--" + option[2:].replace("-", "_") + equals + value
-            if not equals and option[2:].replace("-", "_") in flags and following not in ("true", "false"):
-                argument += "=true"
+            name = option[2:].replace("-", "_")
+            argument = f"--{name}{equals}{value}"
+            meant = alone.get(name)
+            followed = following in ("true", "false") if meant == "true" else following[:1] not in ("", "-")
+            if not equals and meant and not followed:
+                argument += f"={meant}"
         out.append(argument)
     return out
 

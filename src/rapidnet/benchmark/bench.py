@@ -13,8 +13,10 @@ import skimage
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rapidnet.benchmark.android import find_phone, measure_on_phone
 from rapidnet.benchmark.bench_report import print_report
 from rapidnet.benchmark.contestants import Contestant, build_contestants
+from rapidnet.benchmark.device_report import print_device_report
 from rapidnet.benchmark.estimates import Estimate, compare, estimate
 from rapidnet.benchmark.machine import (
     MAX_OTHERS,
@@ -32,6 +34,7 @@ from rapidnet.benchmark.profile import report_profiles
 from rapidnet.benchmark.schedule import MODES, Mode, take_turns
 from rapidnet.config.bench import BenchConfig
 from rapidnet.environment import append_row, describe_environment, read_rows
+from rapidnet.errors import UserError
 from rapidnet.evaluation.pictures import save_figure
 from rapidnet.runtimes.network import Array
 
@@ -63,23 +66,31 @@ def run_bench(config: BenchConfig) -> int:
     console = Console(stderr=config.json)
     if not config.what:
         return draw(config, read_rows(config.results), console)
+    # Whatever is missing there is said before the networks are checked, which takes its time.
+    phone = find_phone(config) if config.android else None
     with ExitStack() as stack:
         folder = Path(config.keep or stack.enter_context(tempfile.TemporaryDirectory()))
         named = build_contestants(config, config.what, folder, console)
         rivals = build_contestants(config, config.rivals, folder, console)
+        if config.compute_unit and not any(item.arguments.get("unit") for item in [*named, *rivals]):
+            raise UserError("compute_unit has no effect without a Core ML bundle; leave it out")
         if config.profile:
             return report_profiles(config, named, console)
         photograph = config.image or str(Path(skimage.__file__).parent / "data" / PHOTOGRAPH)
         rows = []
         for threads in config.thread_counts:
-            rows += measure(config, named, rivals, threads, photograph, console)
+            if phone is None:
+                rows += measure(config, named, rivals, threads, photograph, console)
+                continue
+            with show_progress(console) as report:
+                rows += measure_on_phone(phone, config, named, rivals, threads, report)
     for row in rows:
         if config.results:
             append_row(config.results, row)
         if config.json:
             print(json.dumps(row))
     if not config.json:
-        print_report(rows, console)
+        (print_report if phone is None else print_device_report)(rows, console)
     if config.pareto:
         draw(config, rows, console)
     return UNSTABLE if any(row.get("verdict") == "unstable" for row in rows) else 0
@@ -179,6 +190,8 @@ def describe_measured(item: Measured, context: dict[str, Any], mode: Mode) -> di
         "first_ms": facts["first_ms"],
         "peak_mb": facts["peak_mb"],
         "opened": facts["runtime"],
+        "compute_unit_asked": contestant.arguments.get("unit") or "CPU",
+        "compute_unit_used": facts.get("compute_unit", "CPU"),
         **contestant.facts,
     }
     if not reasons:

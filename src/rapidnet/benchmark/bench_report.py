@@ -35,6 +35,8 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "GFLOP/s": number("gflops", 0),
     "of GEMM %": number("gemm_share", 0, 100),
 }
+FOR_PHONES = ("coreml", "executorch", "litert", "ncnn")
+"""Runtimes whose figures here could be taken for a phone's."""
 STEPS = ("decode", "resize", "copy", "normalise", "model", "post")
 
 
@@ -49,7 +51,12 @@ def print_report(rows: list[Row], console: Console) -> None:
         ratios = [row for row in mine if row["study"] == "bench_ratio"]
         if ratios:
             console.print(build_ratios(ratios))
-        console.print(describe_context(networks[0]), highlight=False)
+        console.print(f"{describe_context(networks[0])}; {describe_units(networks)}", highlight=False)
+        phones = sorted({row["runtime"] for row in networks} & set(FOR_PHONES))
+        if phones:
+            console.print(
+                f"{', '.join(phones)}: not run on a device, these are this computer's figures", highlight=False
+            )
         for row in mine:
             if row["reasons"]:
                 what = f"{row['name']} against {row['against']}" if "against" in row else row["name"]
@@ -105,6 +112,18 @@ def describe_context(row: Row) -> str:
         f"{environment['cpu']}, {environment['cpu_count']} processors, {environment['os']}; "
         f"governor {row['governor']}, turbo {row['turbo']}; mode {mode}; load {row['load_before']} before, "
         f"{row['load_after']} after, others used {busy}; GEMM {row['gemm_gflops']:.1f} GFLOP/s "
-        f"({row['gemm']}); "
-        "compute unit asked for and used: CPU"
+        f"({row['gemm']})"
+    )
+
+
+def describe_units(rows: list[Row]) -> str:
+    """The compute units asked for and used, once for all networks if they agree."""
+    units = {row["name"]: (row["compute_unit_asked"], row["compute_unit_used"]) for row in rows}
+    if len(set(units.values())) > 1:
+        return "compute unit " + ", ".join(f"of {name} asked for: {a}, used: {u}" for name, (a, u) in units.items())
+    ((asked, used),) = set(units.values())
+    return (
+        f"compute unit asked for and used: {asked}"
+        if asked == used
+        else f"compute unit asked for: {asked}, used: {used}"
     )

@@ -1,6 +1,7 @@
 """What is to be timed: bundles as they are, runs and networks by name as bundles made for it."""
 
 import json
+import platform
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
@@ -67,9 +68,7 @@ def build_contestants(config: BenchConfig, names: list[str], folder: Path, conso
             found += [replace(item, pinned=True) for item in build_contestants(own, [plain], folder, console)]
             continue
         if is_bundle(name):
-            with console.status(f"{name}: checking its numbers"):
-                verify_apart(name)
-            found.append(describe_bundle(Path(name), Path(name).name))
+            found.append(check_bundle(config, name, console))
             continue
         if not Path(name).exists() and not timm.is_model(name):
             known = timm.list_models()
@@ -81,6 +80,32 @@ def build_contestants(config: BenchConfig, names: list[str], folder: Path, conso
     return found
 
 
+def check_bundle(config: BenchConfig, name: str, console: Console) -> Contestant:
+    """A bundle as it is, after its numbers were checked where it will be timed.
+
+    Raises:
+        UserError: it fails its checks, or there is nothing here that runs it as its users will.
+    """
+    runtime = read_card(name)["format"]
+    reason = explain_absence(runtime)
+    if reason:
+        raise UserError(f"{name} cannot be measured: {reason}")
+    unit = (config.compute_unit or "all") if FORMATS[runtime].units else ""
+    with console.status(f"{name}: checking its numbers"):
+        verify_apart(name, unit=unit)
+    return describe_bundle(Path(name), Path(name).name, unit=unit)
+
+
+def explain_absence(runtime: str) -> str:
+    """Why this machine does not run the runtime itself; '' if it does."""
+    if runtime != "coreml" or platform.system() == "Darwin":
+        return ""
+    return (
+        f"Core ML runs on macOS only, and this is {platform.system()}; run rapidnet bench on a Mac, "
+        "or read Xcode's report with rapidnet bench import"
+    )
+
+
 def list_pairs(config: BenchConfig) -> list[tuple[str, Precision]]:
     return [(runtime, precision) for runtime in config.runtimes for precision in config.precisions]
 
@@ -89,6 +114,8 @@ def explain_refusal(runtime: str, precision: Precision) -> str:
     """Why nothing can be measured in this runtime and precision; '' if it can."""
     if runtime == EAGER:
         return "" if precision == "fp32" else f"eager torch is measured in fp32, not in {precision}"
+    if explain_absence(runtime):
+        return explain_absence(runtime)
     if precision == "bf16":
         return "" if BF16 in FORMATS[runtime].arithmetics else f"{runtime} does not compute in bf16; openvino does"
     try:
@@ -118,18 +145,20 @@ def build_named(
         path, card = export_format(runtime, job)
     if card["certificate"]["verdict"] != "passed":
         raise UserError(explain_failure(f"{name} in {runtime}, {stored},", card["certificate"], f"; see {path}"))
+    if FORMATS[runtime].units:
+        return replace(check_bundle(config, str(path), console), label=job.source.name)
     if precision == BF16:
         with console.status(f"{name}: checking its numbers in {BF16}"):
             verify_apart(str(path), BF16)
     return describe_bundle(path, job.source.name, BF16 if precision == BF16 else "")
 
 
-def describe_bundle(path: Path, label: str, arithmetic: str = "") -> Contestant:
+def describe_bundle(path: Path, label: str, arithmetic: str = "", unit: str = "") -> Contestant:
     card = read_card(path)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and file.name != GOLDEN)
     facts = {"file_mb": size / 1e6, "sha256": card["files"].get(card["artifact"], "several files")}
     facts |= card.get("complexity", {})
-    arguments = {"path": str(path), "arithmetic": arithmetic}
+    arguments = {"path": str(path), "arithmetic": arithmetic, "unit": unit}
     return Contestant(label, card["model"], card["format"], arithmetic or card["precision"], "bundle", arguments, facts)
 
 
@@ -142,14 +171,14 @@ def describe_eager(config: BenchConfig, name: str) -> Contestant:
     return Contestant(name, name, EAGER, "fp32", "eager", {"model": name, "image_size": size}, facts)
 
 
-def verify_apart(path: str, arithmetic: str = "") -> None:
+def verify_apart(path: str, arithmetic: str = "", unit: str = "") -> None:
     """Repeat a bundle's proof in a process of its own.
 
     Raises:
         UserError: a check fails here, or the bundle is damaged.
     """
     command = [sys.executable, "-m", "rapidnet", "verify", path, "--json"]
-    command += ["--arithmetic", arithmetic] if arithmetic else []
+    command += (["--arithmetic", arithmetic] if arithmetic else []) + (["--compute-unit", unit] if unit else [])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if not done.stdout.strip():
         lines = done.stderr.strip().splitlines() or ["verify said nothing"]

@@ -43,18 +43,21 @@ class Subject:
 class BundleSubject(Subject):
     """An exported bundle in its own runtime: image -> probabilities."""
 
-    def __init__(self, path: str, threads: int, batch: int, arithmetic: str = "", seed: int = 0) -> None:
+    def __init__(
+        self, path: str, threads: int, batch: int, arithmetic: str = "", unit: str = "", seed: int = 0
+    ) -> None:
         import numpy as np
 
         from rapidnet.runtimes.bundle import open_bundle
 
-        self.bundle = open_bundle(path, threads, arithmetic)
+        self.bundle = open_bundle(path, threads, arithmetic, unit)
         network = self.bundle.network
         size = network.size or self.bundle.card["preprocessing"]["image_size"]
         pixels = np.random.default_rng(seed).integers(0, 256, (network.batch or batch, 3, size, size), dtype=np.uint8)
         self.images = self.normalise(pixels)
         self.run = lambda: network.run(self.images)
         self.facts = {"runtime": network.runtime, "batch": len(pixels), "image_size": size}
+        self.facts["compute_unit"] = network.unit
 
     def normalise(self, pixels: Any) -> Any:
         """uint8 [B, 3, S, S] -> what the artifact takes, contiguous."""

@@ -1,6 +1,6 @@
 """Plain dataclasses, one for each command."""
 
-from rapidnet.config.bench import BenchConfig
+from rapidnet.config.bench import BenchConfig, BenchImportConfig
 from rapidnet.config.choices import BadSamples, Weights
 from rapidnet.config.commands import (
     AuditConfig,
@@ -20,6 +20,7 @@ __all__ = [
     "AugmentConfig",
     "BadSamples",
     "BenchConfig",
+    "BenchImportConfig",
     "BuiltinConfig",
     "DistillationConfig",
     "DoctorConfig",

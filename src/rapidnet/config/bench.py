@@ -1,9 +1,9 @@
-"""What can be asked when latency is measured?"""
+"""What can be asked when latency is measured, here or on a phone, or read from others' reports?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from rapidnet.config.choices import check
+from rapidnet.config.choices import ALONE, check
 from rapidnet.config.export import FORMATS
 from rapidnet.errors import UserError, nearest
 
@@ -11,6 +11,8 @@ EAGER, BF16 = "eager", "bf16"
 RUNTIMES = (*FORMATS, EAGER)
 Precision = Literal["fp32", "fp16", "int8", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "bf16")
+ONLY_ONE = "the only one"
+"""The Android device that --android alone stands for."""
 
 
 @dataclass
@@ -39,6 +41,12 @@ class BenchConfig:
     """A folder that receives the bundles made of runs and names, to be measured again; empty throws them away."""
     profile: bool = False
     """Say where the time goes, operator by operator, instead of measuring latency."""
+    compute_unit: Literal["", "all", "cpu", "cpu_gpu", "cpu_ne"] = ""
+    """For Core ML bundles, on a Mac: where Core ML may compute (ne: Neural Engine); empty leaves it all."""
+    android: str = field(default="", metadata={ALONE: ONLY_ONE})
+    """Measure on the Android device of this serial number, through adb; alone: on the only one attached."""
+    runner: str = ""
+    """For --android, the runtime's own benchmark program, built for the device: executor_runner or benchmark_model."""
     pareto: str = ""
     """A picture to draw: accuracy against latency, measured and published; without networks, from --results alone."""
     results: str = ""
@@ -54,6 +62,7 @@ class BenchConfig:
         )
         check(not (self.profile and self.pareto), "profile measures no latency to draw; leave out pareto")
         check(self.batch >= 1, f"batch is {self.batch}; it must be at least 1")
+        self._check_android()
         self.rivals = split_list(self.against)
         for rival in self.rivals:
             if "@" in rival:
@@ -62,6 +71,27 @@ class BenchConfig:
         asked = parse_names(self.precision, PRECISIONS, "precision")
         self.precisions = [precision for precision in PRECISIONS if precision in asked]
         self.thread_counts = parse_threads(self.threads)
+
+    def _check_android(self) -> None:
+        check(bool(self.android) or not self.runner, "runner has no effect without --android; leave it out")
+        for name in ("profile", "pareto", "image", "compute_unit"):
+            check(not (self.android and getattr(self, name)), f"android has no use for {name}; leave it out")
+        check(not self.android or self.batch == 1, "on a device, runners take one image at a time; leave out batch")
+
+
+@dataclass
+class BenchImportConfig:
+    """Read latencies that other programs measured (Xcode, runners on phones, Qualcomm AI Hub) into rows of results."""
+
+    files: list[str]
+    """Reports: Xcode's .mlperf, logs of benchmark_model, executor_runner or onnxruntime_perf_test, AI Hub's files."""
+    results: str = ""
+    """A JSON-lines file to append a row for each result to."""
+    json: bool = False
+    """Print JSON lines instead of a table."""
+
+    def __post_init__(self) -> None:
+        check(bool(self.files), "there is nothing to import; name the reports")
 
 
 def split_list(text: str) -> list[str]:

@@ -4,6 +4,8 @@ from typing import Literal
 
 from rapidnet.errors import UserError
 
+ALONE = "alone"
+"""In the metadata of a text option's field: the value of the option when nothing follows it."""
 Weights = Literal["best", "ema", "raw"]
 BadSamples = Literal["error", "skip", "quarantine"]
 
