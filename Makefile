@@ -1,6 +1,8 @@
 # The two commands: `make quickstart` and `make test`. Both make .venv themselves, from the pinned lock.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two or more processes of one thread each; a file's tests stay together, since they share what is costly to build.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: quickstart test slow-test lint timm-suite tables lock clean
 
@@ -8,10 +10,10 @@ quickstart: .venv/ready
 	$(BIN)/rapidnet quickstart
 
 test: .venv/ready
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow-test: .venv/ready
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .
