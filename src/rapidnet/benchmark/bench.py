@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rapidnet.benchmark.bench_report import print_report
 from rapidnet.benchmark.contestants import Contestant, build_contestants
+from rapidnet.benchmark.drawing import draw, draw_results
 from rapidnet.benchmark.estimates import Estimate, compare, estimate
 from rapidnet.benchmark.machine import (
     MAX_OTHERS,
@@ -25,14 +26,12 @@ from rapidnet.benchmark.machine import (
     measure_others,
     read_usage,
 )
-from rapidnet.benchmark.pareto import draw_pareto
-from rapidnet.benchmark.peers import load_peers
+from rapidnet.benchmark.measured_peers import build_peers
 from rapidnet.benchmark.process import WorkerProcess
 from rapidnet.benchmark.profile import report_profiles
 from rapidnet.benchmark.schedule import MODES, Mode, take_turns
 from rapidnet.config.bench import BenchConfig
-from rapidnet.environment import append_row, describe_environment, read_rows
-from rapidnet.evaluation.pictures import save_figure
+from rapidnet.environment import append_row, describe_environment
 from rapidnet.runtimes.network import Array
 
 UNSTABLE = 3
@@ -62,36 +61,30 @@ def run_bench(config: BenchConfig) -> int:
     """
     console = Console(stderr=config.json)
     if not config.what:
-        return draw(config, read_rows(config.results), console)
+        return draw_results(config, console)
     with ExitStack() as stack:
         folder = Path(config.keep or stack.enter_context(tempfile.TemporaryDirectory()))
         named = build_contestants(config, config.what, folder, console)
         rivals = build_contestants(config, config.rivals, folder, console)
+        left_out: list[dict[str, Any]] = []
+        if config.against_peers:
+            peers, left_out = build_peers(config, {item.model for item in [*named, *rivals]}, folder, console)
+            rivals += peers
         if config.profile:
             return report_profiles(config, named, console)
         photograph = config.image or str(Path(skimage.__file__).parent / "data" / PHOTOGRAPH)
         rows = []
         for threads in config.thread_counts:
             rows += measure(config, named, rivals, threads, photograph, console)
-    for row in rows:
+    for row in rows + left_out:
         if config.results:
             append_row(config.results, row)
         if config.json:
             print(json.dumps(row))
     if not config.json:
         print_report(rows, console)
-    if config.pareto:
-        draw(config, rows, console)
+    draw(config, rows, console)
     return UNSTABLE if any(row.get("verdict") == "unstable" for row in rows) else 0
-
-
-def draw(config: BenchConfig, rows: list[dict[str, Any]], console: Console) -> int:
-    """Accuracy against latency; of several measurements of a network, the last one."""
-    measured = [row for row in rows if row["study"] == "bench"]
-    latest = {(row["model"], row["runtime"], row["precision"], row["threads"]): row for row in measured}
-    save_figure(draw_pareto(list(latest.values()), load_peers()), config.pareto)
-    console.print(f"wrote {config.pareto}", highlight=False)
-    return 0
 
 
 def measure(
@@ -102,7 +95,7 @@ def measure(
     mode = MODES[config.mode]
     contestants = list({contestant.name: contestant for contestant in [*named, *rivals]}.values())
     context = {"mode": config.mode, "threads": threads, "load_before": describe_load(), **describe_processor()}
-    with open_workers(contestants, threads, config.batch) as workers:
+    with open_workers(contestants, threads) as workers:
         before = read_usage([worker.pid for worker in workers.values()])
         with show_progress(console) as report:
             times = take_turns(workers, mode, report)
@@ -123,14 +116,13 @@ def measure(
 
 
 @contextmanager
-def open_workers(contestants: list[Contestant], threads: int, batch: int) -> Iterator[dict[str, WorkerProcess]]:
+def open_workers(contestants: list[Contestant], threads: int) -> Iterator[dict[str, WorkerProcess]]:
     """A process for each contestant and one for the matrix product, all bound to the same processors."""
     cpus = choose_cpus(threads)
     workers: dict[str, WorkerProcess] = {}
     try:
         for item in contestants:
-            arguments = item.arguments | {"threads": threads, "batch": batch}
-            workers[item.name] = WorkerProcess(item.kind, arguments, threads, cpus)
+            workers[item.name] = WorkerProcess(item.kind, item.arguments | {"threads": threads}, threads, cpus)
         workers[GEMM] = WorkerProcess(GEMM, {"threads": threads}, threads, cpus)
         yield workers
     finally:
@@ -183,7 +175,7 @@ def describe_measured(item: Measured, context: dict[str, Any], mode: Mode) -> di
     }
     if not reasons:
         row |= {"latency_ms_p50": found.p50, "latency_ms_p90": found.p90, "latency_ms_p99": found.p99}
-        row["split_ms"] = item.split
+        row |= {"images_per_s": facts["batch"] / found.p50 * 1e3, "split_ms": item.split}
         if "gmacs" in contestant.facts:
             row["gflops"] = 2 * contestant.facts["gmacs"] * facts["batch"] / found.p50 * 1e3
             row["gemm_share"] = row["gflops"] / context["gemm_gflops"]
@@ -193,11 +185,12 @@ def describe_measured(item: Measured, context: dict[str, Any], mode: Mode) -> di
 def describe_ratios(
     named: list[Contestant], rivals: list[Contestant], found: dict[str, Measured], context: dict[str, Any], mode: Mode
 ) -> Iterator[dict[str, Any]]:
-    """A row for each pair of the same runtime and precision; a rival of a runtime of its own meets everybody."""
+    """A row for each pair of the same runtime, precision and point; a rival of a runtime of its own meets everybody."""
     groups = {rival.group for rival in rivals if not rival.pinned}
     for item in named:
         for rival in rivals:
-            if item.name == rival.name or (item.group in groups and item.group != rival.group and not rival.pinned):
+            apart = item.group in groups and item.group != rival.group and not rival.pinned
+            if item.name == rival.name or item.point != rival.point or apart:
                 continue
             ratio = compare(found[item.name].times, found[rival.name].times)
             reasons = describe_others(context) + ratio.reasons
@@ -205,6 +198,8 @@ def describe_ratios(
                 "study": "bench_ratio", "name": item.label, "against": rival.label, "model": item.model,
                 "against_model": rival.model, "runtime": item.runtime, "precision": item.precision,
                 "against_runtime": rival.runtime, "against_precision": rival.precision,
+                "batch": item.arguments["batch"], "image_size": item.arguments["image_size"],
+                "against_image_size": rival.arguments["image_size"],
                 "blocks": len(found[item.name].times),
                 "headline": mode.headline and not reasons, "reasons": reasons,
             }  # fmt: skip
