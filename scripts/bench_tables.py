@@ -10,6 +10,7 @@ from rapidnet.benchmark.peers import load_peers
 from rapidnet.environment import read_rows
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+PICTURE = RESULTS.parent / "docs" / "images" / "scaling.png"
 FAMILY = "rapidnet_ti rapidnet_s rapidnet_m rapidnet_b"
 
 
@@ -22,7 +23,7 @@ def read_latest(name: str, study: str, keys: tuple[str, ...]) -> list[dict[str, 
 
 
 def bench_scaling() -> str:
-    """A line for each network, size and batch, a column for each number of threads; then training likewise."""
+    """A line for each network, size and batch, a column for each number of threads; training likewise; the picture."""
     keys = ("runtime", "precision", "name", "image_size", "batch", "threads")
     calls = read_latest("bench_scaling.jsonl", "bench", keys)
     steps = read_latest("bench_scaling.jsonl", "training_cost", ("model", "image_size", "precision"))
@@ -34,6 +35,10 @@ def bench_scaling() -> str:
         steps.sort(key=lambda row: (FAMILY.find(row["model"]), row["image_size"]))
         what = {"training": "model", "px": "image_size", "batch": "batch", "threads": "threads"}
         parts.append(pivot(steps, what, "precision", "{}, images/s (peak GB)", describe_training))
+    if parts and PICTURE.exists():
+        parts.append(
+            f"![Latency, images per second and training against batch, size and threads](images/{PICTURE.name})"
+        )
     return "\n\n".join(parts) or "Not measured yet."
 
 

@@ -15,6 +15,7 @@ from rapidnet.environment import append_row
 @pytest.fixture(autouse=True)
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bench_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(bench_tables, "PICTURE", tmp_path / "scaling.png")
     return tmp_path
 
 
@@ -44,6 +45,8 @@ def test_scaling(results: Path) -> None:
     for row in rows:
         append_row(results / "bench_scaling.jsonl", row)
     calls, steps = bench_tables.bench_scaling().split("\n\n")
+    (results / "scaling.png").touch()
+    assert bench_tables.bench_scaling().endswith("(images/scaling.png)")
     assert calls.splitlines()[2:] == [
         "| rapidnet_ti | onnx | fp32 | 224 | 1 | 8.00 (125.0) | 4.00 (250.0) |",
         "| rapidnet_ti | onnx | fp32 | 224 | 4 | 32.00 (125.0) | unstable |",
