@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench_tables import bench_peers, bench_scaling
+from markdown_table import table
+
 from rapidnet.environment import read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,11 +20,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # training from random weights at 128 px, held by other networks of other sizes.
 PAPER_TOP1 = {"rapidnet_ti": "76.3"}
 LEADERBOARD = {5: 87.43, 20: 91.57}
-
-
-def table(headings: list[str], rows: list[list[str]]) -> str:
-    lines = [headings, ["---" if i == 0 else "---:" for i in range(len(headings))], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def interval(row: dict[str, Any], name: str = "top1") -> str:
@@ -278,7 +276,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "family": family, "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
     "distillation": distillation, "crash_safety": crash_safety, "exports": exports,
     "int8": int8, "xnnpack": xnnpack, "bench": bench, "bench_ratios": bench_ratios, "bench_repeats": bench_repeats,
-    "bench_profile": bench_profile,
+    "bench_profile": bench_profile, "bench_scaling": bench_scaling, "bench_peers": bench_peers,
 }  # fmt: skip
 
 

@@ -4,14 +4,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import export_untrained
 from rapidnet.benchmark import bench, estimates
 from rapidnet.benchmark.machine import Usage, measure_others, read_usage
+from rapidnet.benchmark.peers import load_peers
 from rapidnet.benchmark.schedule import MODES
 from rapidnet.cli import main
 from rapidnet.environment import read_rows
+from rapidnet.runtimes.bundle import open_bundle
 
 LATENCIES = ("latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "split_ms", "gflops")
 
@@ -55,6 +58,34 @@ def test_bundles_and_names_in_one_run(bundle: Path, tmp_path: Path, capsys: pyte
     # The picture can be drawn from the rows alone.
     assert main(["bench", "--pareto", str(tmp_path / "again.png"), "--results", str(results)]) == 0
     assert (tmp_path / "again.png").stat().st_size > 10_000
+
+
+@pytest.mark.usefixtures("brief")
+def test_batches_take_turns_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One peer stands for all.
+    monkeypatch.setattr("rapidnet.benchmark.measured_peers.load_peers", lambda: load_peers()[1:2])
+    results, picture = tmp_path / "bench.jsonl", tmp_path / "scaling.png"
+    options = ["--batch", "1,3", "--image-size", "32", "--against", "peers", "--mode", "quick"]
+    kept = ["--keep", str(tmp_path / "kept"), "--results", str(results), "--scaling", str(picture)]
+    assert main(["bench", "mobilenetv2_050", *options, *kept]) == 0
+    rows = [row for row in read_rows(results) if row["study"] == "bench"]
+    points = [(row["model"], row["batch"], row["image_size"]) for row in rows]
+    assert points == [(name, batch, 32) for name in ("mobilenetv2_050", "mobilenetv2_100") for batch in (1, 3)]
+    for row in rows:
+        assert row["images_per_s"] == pytest.approx(row["batch"] / row["latency_ms_p50"] * 1e3)
+        assert row["gflops"] == pytest.approx(2 * row["gmacs"] * row["batch"] / row["latency_ms_p50"] * 1e3)
+        # A photograph is one image.
+        assert bool(row["split_ms"]) == (row["batch"] == 1)
+    ratios = [row for row in read_rows(results) if row["study"] == "bench_ratio"]
+    assert [(row["against_model"], row["batch"]) for row in ratios] == [("mobilenetv2_100", 1), ("mobilenetv2_100", 3)]
+    assert picture.stat().st_size > 10_000
+    # Every batch has a bundle of its own, of the same network; a short portion is filled up.
+    one, three = (tmp_path / "kept" / f"batch{batch}-32px" / "mobilenetv2_050-onnx-fp32" for batch in (1, 3))
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+    opened = open_bundle(three, 1)
+    assert opened.network.batch == opened.card["input"]["min_batch"] == opened.card["input"]["max_batch"] == 3
+    assert np.allclose(opened.predict(pixels), open_bundle(one, 1).predict(pixels), atol=1e-6)
+    assert main(["bench", str(three), "--mode", "quick"]) == 2
 
 
 @pytest.mark.usefixtures("brief")
@@ -106,7 +137,7 @@ def test_a_network_that_fails_its_checks_gets_no_latency(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["rapidnet_t"], "'rapidnet_t' is neither a bundle, a run nor a network (did you mean 'rapidnet_ti'?)"),
+        (["rapidnet_t"], "'rapidnet_t' is neither a bundle, a run, a network nor a peer (did you mean 'rapidnet_ti'?)"),
         (["rapidnet_ti", "--runtime", "onx"], "runtime 'onx' is unknown (did you mean 'onnx'?)"),
         (["rapidnet_ti", "--precision", "fp8"], "precision 'fp8' is unknown"),
         (["rapidnet_ti", "--threads", "0"], "threads '0' is no positive number"),

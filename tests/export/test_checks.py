@@ -105,6 +105,11 @@ def test_answers_and_accuracy() -> None:
         ("int8", {"convolutions": {"int8": 2, "float32": 1}}, {"kept_float": 1}, None),
         ("int8", {"convolutions": {}}, {}, "int8 weights"),
         ("fp32", {"convolutions": {"float32": 2}}, {}, "as many convolutions"),
+        ("fp32", {"convolutions": {"float32": 4}}, {}, "as many convolutions"),
+        # Networks of others: operators of their own, and products with weights that no layer holds; nothing missing.
+        ("fp32", {"operators": {"MatMul": 3}, "convolutions": {"float32": 4}}, {"foreign": True}, None),
+        ("fp32", {"convolutions": {"float32": 2}}, {"foreign": True}, "as many convolutions"),
+        ("fp32", {"operators": {"SpaceToBatch": 1}}, {"foreign": True}, "kept whole"),
     ],
 )
 def test_structure(precision: str, changes: dict, expected: dict, failing: str | None) -> None:

@@ -93,8 +93,15 @@ def test_what_is_not_offered_is_refused_with_the_reason(name: str, precision: st
 
 @pytest.mark.parametrize("name", ["coreml", "litert"])
 def test_shapes_that_cannot_vary_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match="leave out --max-batch and --max-image-size"):
-        refuse(name, InputSpec(32, 64), "fp32")
+    for spec in (InputSpec(32, 64), InputSpec(32, 32, max_batch=2)):
+        with pytest.raises(UserError, match="leave out --max-batch and --max-image-size"):
+            refuse(name, spec, "fp32")
+    fixed = InputSpec(32, 32, max_batch=2, fixed_batch=True)
+    if name == "litert":
+        refuse(name, fixed, "fp32")
+        return
+    with pytest.raises(UserError, match="its image inputs have a fixed shape"):
+        refuse(name, fixed, "fp32")
 
 
 @pytest.mark.parametrize("name", ["ncnn", pytest.param("torch", marks=slow)])

@@ -149,3 +149,18 @@ def test_ranges_are_tightened_only_where_that_helps() -> None:
     assert choose_range(values, floor=-2.6)[0] == -2.6
     assert choose_range(np.array([0.0, 1.0])) == (0.0, 1.0)
     assert choose_range(np.zeros(3)) == (0.0, 1.0)
+
+
+def test_attention_is_no_layer_with_weights(tmp_path: Path) -> None:
+    make, single = helper.make_node, TensorProto.FLOAT
+    weight = onnx.numpy_helper.from_array(np.ones((4, 4), np.float32), "weight")
+    nodes = [
+        make("Transpose", ["weight"], ["turned"]), make("MatMul", ["x", "turned"], ["keys"]),
+        make("Add", ["weight", "keys"], ["shifted"]), make("MatMul", ["x", "shifted"], ["scores"]),
+        make("MatMul", ["scores", "keys"], ["y"]),
+    ]  # fmt: skip
+    ends = [helper.make_tensor_value_info(name, single, [4, 4]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "attention", ends[:1], ends[1:], [weight])
+    onnx.save(helper.make_model(graph), tmp_path / "model.onnx")
+    # A weight that is only turned around stays one; what features were added to does not.
+    assert inspect_onnx(tmp_path / "model.onnx").convolutions == {"float32": 1}

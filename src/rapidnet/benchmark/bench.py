@@ -17,6 +17,7 @@ from rapidnet.benchmark.android import find_phone, measure_on_phone
 from rapidnet.benchmark.bench_report import print_report
 from rapidnet.benchmark.contestants import Contestant, build_contestants
 from rapidnet.benchmark.device_report import print_device_report
+from rapidnet.benchmark.drawing import draw, draw_results
 from rapidnet.benchmark.estimates import Estimate, compare, estimate
 from rapidnet.benchmark.machine import (
     MAX_OTHERS,
@@ -27,15 +28,13 @@ from rapidnet.benchmark.machine import (
     measure_others,
     read_usage,
 )
-from rapidnet.benchmark.pareto import draw_pareto
-from rapidnet.benchmark.peers import load_peers
+from rapidnet.benchmark.measured_peers import build_peers
 from rapidnet.benchmark.process import WorkerProcess
 from rapidnet.benchmark.profile import report_profiles
 from rapidnet.benchmark.schedule import MODES, Mode, take_turns
 from rapidnet.config.bench import BenchConfig
-from rapidnet.environment import append_row, describe_environment, read_rows
+from rapidnet.environment import append_row, describe_environment
 from rapidnet.errors import UserError
-from rapidnet.evaluation.pictures import save_figure
 from rapidnet.runtimes.network import Array
 
 UNSTABLE = 3
@@ -65,7 +64,7 @@ def run_bench(config: BenchConfig) -> int:
     """
     console = Console(stderr=config.json)
     if not config.what:
-        return draw(config, read_rows(config.results), console)
+        return draw_results(config, console)
     # Whatever is missing there is said before the networks are checked, which takes its time.
     phone = find_phone(config) if config.android else None
     with ExitStack() as stack:
@@ -74,6 +73,10 @@ def run_bench(config: BenchConfig) -> int:
         rivals = build_contestants(config, config.rivals, folder, console)
         if config.compute_unit and not any(item.arguments.get("unit") for item in [*named, *rivals]):
             raise UserError("compute_unit has no effect without a Core ML bundle; leave it out")
+        left_out: list[dict[str, Any]] = []
+        if config.against_peers:
+            peers, left_out = build_peers(config, {item.model for item in [*named, *rivals]}, folder, console)
+            rivals += peers
         if config.profile:
             return report_profiles(config, named, console)
         photograph = config.image or str(Path(skimage.__file__).parent / "data" / PHOTOGRAPH)
@@ -84,25 +87,15 @@ def run_bench(config: BenchConfig) -> int:
                 continue
             with show_progress(console) as report:
                 rows += measure_on_phone(phone, config, named, rivals, threads, report)
-    for row in rows:
+    for row in rows + left_out:
         if config.results:
             append_row(config.results, row)
         if config.json:
             print(json.dumps(row))
     if not config.json:
         (print_report if phone is None else print_device_report)(rows, console)
-    if config.pareto:
-        draw(config, rows, console)
+    draw(config, rows, console)
     return UNSTABLE if any(row.get("verdict") == "unstable" for row in rows) else 0
-
-
-def draw(config: BenchConfig, rows: list[dict[str, Any]], console: Console) -> int:
-    """Accuracy against latency; of several measurements of a network, the last one."""
-    measured = [row for row in rows if row["study"] == "bench"]
-    latest = {(row["model"], row["runtime"], row["precision"], row["threads"]): row for row in measured}
-    save_figure(draw_pareto(list(latest.values()), load_peers()), config.pareto)
-    console.print(f"wrote {config.pareto}", highlight=False)
-    return 0
 
 
 def measure(
@@ -113,7 +106,7 @@ def measure(
     mode = MODES[config.mode]
     contestants = list({contestant.name: contestant for contestant in [*named, *rivals]}.values())
     context = {"mode": config.mode, "threads": threads, "load_before": describe_load(), **describe_processor()}
-    with open_workers(contestants, threads, config.batch) as workers:
+    with open_workers(contestants, threads) as workers:
         before = read_usage([worker.pid for worker in workers.values()])
         with show_progress(console) as report:
             times = take_turns(workers, mode, report)
@@ -134,14 +127,13 @@ def measure(
 
 
 @contextmanager
-def open_workers(contestants: list[Contestant], threads: int, batch: int) -> Iterator[dict[str, WorkerProcess]]:
+def open_workers(contestants: list[Contestant], threads: int) -> Iterator[dict[str, WorkerProcess]]:
     """A process for each contestant and one for the matrix product, all bound to the same processors."""
     cpus = choose_cpus(threads)
     workers: dict[str, WorkerProcess] = {}
     try:
         for item in contestants:
-            arguments = item.arguments | {"threads": threads, "batch": batch}
-            workers[item.name] = WorkerProcess(item.kind, arguments, threads, cpus)
+            workers[item.name] = WorkerProcess(item.kind, item.arguments | {"threads": threads}, threads, cpus)
         workers[GEMM] = WorkerProcess(GEMM, {"threads": threads}, threads, cpus)
         yield workers
     finally:
@@ -196,7 +188,7 @@ def describe_measured(item: Measured, context: dict[str, Any], mode: Mode) -> di
     }
     if not reasons:
         row |= {"latency_ms_p50": found.p50, "latency_ms_p90": found.p90, "latency_ms_p99": found.p99}
-        row["split_ms"] = item.split
+        row |= {"images_per_s": facts["batch"] / found.p50 * 1e3, "split_ms": item.split}
         if "gmacs" in contestant.facts:
             row["gflops"] = 2 * contestant.facts["gmacs"] * facts["batch"] / found.p50 * 1e3
             row["gemm_share"] = row["gflops"] / context["gemm_gflops"]
@@ -206,11 +198,12 @@ def describe_measured(item: Measured, context: dict[str, Any], mode: Mode) -> di
 def describe_ratios(
     named: list[Contestant], rivals: list[Contestant], found: dict[str, Measured], context: dict[str, Any], mode: Mode
 ) -> Iterator[dict[str, Any]]:
-    """A row for each pair of the same runtime and precision; a rival of a runtime of its own meets everybody."""
+    """A row for each pair of the same runtime, precision and point; a rival of a runtime of its own meets everybody."""
     groups = {rival.group for rival in rivals if not rival.pinned}
     for item in named:
         for rival in rivals:
-            if item.name == rival.name or (item.group in groups and item.group != rival.group and not rival.pinned):
+            apart = item.group in groups and item.group != rival.group and not rival.pinned
+            if item.name == rival.name or item.point != rival.point or apart:
                 continue
             ratio = compare(found[item.name].times, found[rival.name].times)
             reasons = describe_others(context) + ratio.reasons
@@ -218,6 +211,8 @@ def describe_ratios(
                 "study": "bench_ratio", "name": item.label, "against": rival.label, "model": item.model,
                 "against_model": rival.model, "runtime": item.runtime, "precision": item.precision,
                 "against_runtime": rival.runtime, "against_precision": rival.precision,
+                "batch": item.arguments["batch"], "image_size": item.arguments["image_size"],
+                "against_image_size": rival.arguments["image_size"],
                 "blocks": len(found[item.name].times),
                 "headline": mode.headline and not reasons, "reasons": reasons,
             }  # fmt: skip

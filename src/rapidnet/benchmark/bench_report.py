@@ -19,11 +19,12 @@ def number(key: str, digits: int, factor: float = 1.0) -> Callable[[Row], str]:
 # Heading -> the cell of a row.
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "network": lambda row: row["name"],
-    "runtime": lambda row: row["runtime"],
-    "precision": lambda row: row["precision"],
+    "in": lambda row: f"{row['runtime']} {row['precision']}",
+    "at": lambda row: f"{row['batch']} of {row['image_size']} px",
     "p90 ms": number("latency_ms_p90", 2),
     "median": number("latency_ms_p50", 2),
     "p99": number("latency_ms_p99", 2),
+    "images/s": number("images_per_s", 1),
     "spread %": number("spread", 1, 100),
     "drift %": number("drift", 1, 100),
     "load ms": number("load_ms", 0),
@@ -37,6 +38,10 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
 }
 FOR_PHONES = ("coreml", "executorch", "litert", "ncnn")
 """Runtimes whose figures here could be taken for a phone's."""
+# The columns of both tables, and of the first; all others are the second's.
+BOTH = ("network", "in", "at")
+FIGURES = ("p90 ms", "median", "p99", "images/s")
+FIRST = (*FIGURES, "spread %", "drift %")
 STEPS = ("decode", "resize", "copy", "normalise", "model", "post")
 
 
@@ -45,7 +50,8 @@ def print_report(rows: list[Row], console: Console) -> None:
     for threads in dict.fromkeys(row["threads"] for row in rows):
         mine = [row for row in rows if row["threads"] == threads]
         networks = [row for row in mine if row["study"] == "bench"]
-        console.print(build_table(networks))
+        console.print(build_table(networks, [*BOTH, *FIRST], f"one call, threads: {threads}"))
+        console.print(build_table(networks, [name for name in COLUMNS if name not in FIRST], "what it takes"))
         if any(row.get("split_ms") for row in networks):
             console.print(build_split(networks))
         ratios = [row for row in mine if row["study"] == "bench_ratio"]
@@ -60,18 +66,20 @@ def print_report(rows: list[Row], console: Console) -> None:
         for row in mine:
             if row["reasons"]:
                 what = f"{row['name']} against {row['against']}" if "against" in row else row["name"]
+                what += f", {COLUMNS['in'](row)}, {COLUMNS['at'](row)}"
                 console.print(f"[bold red]unstable[/bold red] {what}: {'; '.join(row['reasons'])}", highlight=False)
 
 
-def build_table(rows: list[Row]) -> Table:
-    table = Table(title=f"one call of {rows[0]['batch']}, threads: {rows[0]['threads']}", box=SIMPLE_HEAD)
-    for index, heading in enumerate(COLUMNS):
-        table.add_column(heading, justify="left" if index < 3 else "right", overflow="fold")
+def build_table(rows: list[Row], headings: list[str], title: str) -> Table:
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in headings:
+        width = len("unstable") if heading == FIGURES[0] else None
+        table.add_column(heading, justify="left" if heading in BOTH else "right", overflow="fold", min_width=width)
     for row in rows:
-        cells = [cell(row) for cell in COLUMNS.values()]
+        cells = {heading: COLUMNS[heading](row) for heading in headings}
         if row["reasons"]:
-            cells[3:6] = ["unstable", "", ""]
-        table.add_row(*cells)
+            cells |= dict.fromkeys(FIGURES, "") | {FIGURES[0]: "unstable"}
+        table.add_row(*(cells[heading] for heading in headings))
     return table
 
 
@@ -91,14 +99,16 @@ def build_split(rows: list[Row]) -> Table:
 
 def build_ratios(rows: list[Row]) -> Table:
     table = Table(title="how many times as long (95% interval)", box=SIMPLE_HEAD)
-    for heading in ("network", "against", "in", "ratio", "interval", ""):
-        table.add_column(heading)
+    for heading in ("network", "against", "in", "at", "ratio", "interval", ""):
+        table.add_column(heading, overflow="fold")
     for row in rows:
         place = f"{row['runtime']} {row['precision']}"
         rival = f"{row['against_runtime']} {row['against_precision']}"
         shown = ["", ""] if row["reasons"] else [f"{row['ratio']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"]
         place = place if place == rival else f"{place} against {rival}"
-        table.add_row(row["name"], row["against"], place, *shown, row["verdict"])
+        sizes = dict.fromkeys((row["image_size"], row["against_image_size"]))
+        point = f"{row['batch']} of {' and '.join(map(str, sizes))} px"
+        table.add_row(row["name"], row["against"], place, point, *shown, row["verdict"])
     return table
 
 

@@ -4,14 +4,13 @@ import csv
 from dataclasses import dataclass
 from importlib.resources import files
 
-from rapidnet.errors import UserError, nearest
-
 
 @dataclass(frozen=True)
 class Peer:
     """A network as its authors (or a later paper) report it; None where the source does not say.
 
     top1_percent: on ImageNet-1k; params_m: millions; gmacs: 1e9 multiply-accumulates; latency_ms: on `device`.
+    image_size: height and width in pixels that all of it was taken at; timm_name: '' if timm has no such network.
     """
 
     name: str
@@ -19,6 +18,7 @@ class Peer:
     top1_percent: float
     params_m: float | None
     gmacs: float | None
+    image_size: int
     device: str
     latency_ms: float
     source: str
@@ -30,7 +30,7 @@ def load_peers() -> list[Peer]:
     return [
         Peer(
             row["name"], row["timm_name"], float(row["top1_percent"]), parse(row["params_m"]), parse(row["gmacs"]),
-            row["device"], float(row["latency_ms"]), row["source"],
+            int(row["image_size"]), row["device"], float(row["latency_ms"]), row["source"],
         )
         for row in csv.DictReader(text.splitlines())
     ]  # fmt: skip
@@ -38,12 +38,3 @@ def load_peers() -> list[Peer]:
 
 def parse(text: str) -> float | None:
     return float(text) if text else None
-
-
-def find_peer(name: str) -> Peer:
-    """A peer by its name or timm's; raises UserError with the nearest names."""
-    peers = load_peers()
-    for peer in peers:
-        if name in (peer.name, peer.timm_name):
-            return peer
-    raise UserError(f"peer '{name}' is unknown{nearest(name, [peer.name for peer in peers])}; see peers.csv")

@@ -87,13 +87,15 @@ def describe_profile(contestant: Contestant, threads: int, operators: list[dict[
     rows.sort(key=lambda row: -float(row["ms"]))
     return {
         "study": "bench_profile", "name": contestant.label, "model": contestant.model, "runtime": contestant.runtime,
-        "precision": contestant.precision, "threads": threads, "runs": RUNS, "ms": total, "kinds": rows,
+        "precision": contestant.precision, "threads": threads, "batch": contestant.arguments["batch"],
+        "image_size": contestant.arguments["image_size"], "runs": RUNS, "ms": total, "kinds": rows,
         "environment": describe_environment(),
     }  # fmt: skip
 
 
 def build_profile_table(row: dict[str, Any]) -> Table:
-    title = f"{row['name']}, {row['runtime']} {row['precision']}, threads: {row['threads']}, {row['ms']:.2f} ms in all"
+    place = f"{row['batch']} of {row['image_size']} px, threads: {row['threads']}"
+    title = f"{row['name']}, {row['runtime']} {row['precision']}, {place}, {row['ms']:.2f} ms in all"
     table = Table(title=title, box=SIMPLE_HEAD)
     for heading in ("operator", "run by"):
         table.add_column(heading, overflow="fold")

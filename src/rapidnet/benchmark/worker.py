@@ -44,7 +44,14 @@ class BundleSubject(Subject):
     """An exported bundle in its own runtime: image -> probabilities."""
 
     def __init__(
-        self, path: str, threads: int, batch: int, arithmetic: str = "", unit: str = "", seed: int = 0
+        self,
+        path: str,
+        threads: int,
+        batch: int,
+        image_size: int = 0,
+        arithmetic: str = "",
+        unit: str = "",
+        seed: int = 0,
     ) -> None:
         import numpy as np
 
@@ -52,7 +59,7 @@ class BundleSubject(Subject):
 
         self.bundle = open_bundle(path, threads, arithmetic, unit)
         network = self.bundle.network
-        size = network.size or self.bundle.card["preprocessing"]["image_size"]
+        size = network.size or image_size or self.bundle.card["preprocessing"]["image_size"]
         pixels = np.random.default_rng(seed).integers(0, 256, (network.batch or batch, 3, size, size), dtype=np.uint8)
         self.images = self.normalise(pixels)
         self.run = lambda: network.run(self.images)
@@ -70,16 +77,18 @@ class BundleSubject(Subject):
         return np.ascontiguousarray((pixels.astype(np.float32) / 255 - mean) / std)
 
     def split(self, image: str) -> dict[str, float]:
-        """Milliseconds of each step from a file to class numbers, once."""
+        """Milliseconds of each step from a file to class numbers, once; empty for a batch, which is no photograph."""
         import numpy as np
 
         from rapidnet.images import load_image, prepare_image
 
         contract, network = self.bundle.card["preprocessing"], self.bundle.network
+        if self.facts["batch"] > 1:
+            return {}
         marks = [time.perf_counter_ns()]
         photograph = load_image(image)
         marks.append(time.perf_counter_ns())
-        size = network.size or contract["image_size"]
+        size = self.facts["image_size"]
         pixels = prepare_image(photograph, size, contract["crop_pct"], contract["interpolation"])[None]
         marks.append(time.perf_counter_ns())
         pixels = np.ascontiguousarray(pixels)
@@ -197,7 +206,8 @@ def profile(order: dict[str, Any]) -> dict[str, Any]:
     from rapidnet.runtimes.profiles import profile_artifact
 
     try:
-        subject = BundleSubject(order["path"], order["threads"], batch=1, arithmetic=order["arithmetic"])
+        asked = {name: order[name] for name in ("path", "threads", "batch", "image_size", "arithmetic")}
+        subject = BundleSubject(**asked)
         card = subject.bundle.card
         artifact = subject.bundle.path / card["artifact"]
         operators = profile_artifact(

@@ -29,6 +29,8 @@ class ExportConfig:
     """Let the size vary up to this (multiples of 32); 0 keeps it fixed."""
     max_batch: int = 1
     """Let the images per call vary from 1 to this; 1 keeps it fixed."""
+    fixed_batch: bool = False
+    """Fix the images per call at max_batch, which suits runtimes that lay out their memory when they open a file."""
     weights: Weights = "best"
     """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
     model: str = ""
@@ -53,6 +55,7 @@ class ExportConfig:
     def __post_init__(self) -> None:
         self.formats = parse_formats(self.format)
         check(self.max_batch >= 1, f"max_batch is {self.max_batch}; it must be at least 1")
+        check(not self.fixed_batch or self.max_batch > 1, "fixed_batch has no effect without --max-batch; leave it out")
         check(self.check_images >= 0, f"check_images is {self.check_images}; it must not be negative")
         check(self.calibration_images >= 1, f"calibration_images is {self.calibration_images}; give at least 1")
         quantised = self.precision == "int8"

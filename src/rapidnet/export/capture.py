@@ -35,13 +35,15 @@ HEADS = {
 class InputSpec:
     """What an artifact takes: [B, 3, S, S], B up to `max_batch` and S from `image_size` to `max_image_size`.
 
-    Equal bounds make a static shape. `raw`: float32, normalised outside, and logits come back; else uint8 RGB pixels.
+    Equal bounds make a static shape; with `fixed_batch`, B is always `max_batch`. `raw`: float32, normalised outside,
+    and logits come back; else uint8 RGB pixels.
     """
 
     image_size: int
     max_image_size: int
     max_batch: int = 1
     raw: bool = False
+    fixed_batch: bool = False
 
     def __post_init__(self) -> None:
         if self.max_image_size != self.image_size and (self.image_size % STRIDE or self.max_image_size % STRIDE):
@@ -51,8 +53,13 @@ class InputSpec:
             )
 
     @property
+    def batch(self) -> int:
+        """Images in every call; 0 where they vary."""
+        return self.max_batch if self.fixed_batch or self.max_batch == 1 else 0
+
+    @property
     def static(self) -> bool:
-        return self.max_batch == 1 and self.max_image_size == self.image_size
+        return bool(self.batch) and self.max_image_size == self.image_size
 
     @property
     def dtype(self) -> torch.dtype:
@@ -63,7 +70,7 @@ class InputSpec:
 
         Of the largest size, since features of a single pixel would be taken as fixed too.
         """
-        shape = (1 if self.max_batch == 1 else 2, 3, self.max_image_size, self.max_image_size)
+        shape = (self.batch or 2, 3, self.max_image_size, self.max_image_size)
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         return pixels.to(self.dtype)
 
@@ -131,7 +138,7 @@ def capture(network: nn.Module, preprocessing: Preprocessing, task: str, spec: I
 def export_program(module: nn.Module, example: Tensor, spec: InputSpec) -> ExportedProgram:
     """torch.export with the bounds of `spec`."""
     shapes: dict[int, Dim] = {}
-    if spec.max_batch > 1:
+    if not spec.batch:
         shapes[0] = Dim("batch", min=1, max=spec.max_batch)
     if spec.max_image_size > spec.image_size:
         steps = Dim("steps", min=spec.image_size // STRIDE, max=spec.max_image_size // STRIDE)

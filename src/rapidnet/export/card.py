@@ -58,6 +58,7 @@ def describe_contract(trained: Trained, captured: Captured) -> dict[str, Any]:
             "layout": "NCHW",
             "channels": "RGB",
             "range": "normalised" if spec.raw else [0, 255],
+            "min_batch": spec.batch or 1,
             "max_batch": spec.max_batch,
             "size": sizes,
         },

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from torch import nn
 
 from rapidnet.export.capture import Captured
@@ -27,6 +28,18 @@ class Conversion:
     precision: Precision
     calibration: Array | None = None
     keep_float: frozenset[str] = field(default_factory=frozenset)
+
+    def portions(self, images: int = 1) -> list[Array]:
+        """The calibration images, [`images`, 3, S, S] at a time or as many as the artifact always takes.
+
+        A last portion that would be short begins with the first images again where the number is fixed.
+        """
+        assert self.calibration is not None
+        pixels, fixed = self.calibration, self.captured.spec.batch
+        step = fixed or images
+        if fixed:
+            pixels = np.resize(pixels, (-(-len(pixels) // fixed) * fixed, *pixels.shape[1:]))
+        return [pixels[start : start + step] for start in range(0, len(pixels), step)]
 
 
 Converter = Callable[[Conversion, Path], dict[str, Any]]

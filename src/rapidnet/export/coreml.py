@@ -25,7 +25,7 @@ LEFTOVERS = ("executorch_debug_handle_mapping.json",)
 
 def refuse_coreml(spec: InputSpec, precision: Precision) -> str:
     """Why no file of this kind can be made; '' if it can."""
-    if not spec.static:
+    if not spec.static or spec.max_batch > 1:
         return "its image inputs have a fixed shape; leave out --max-batch and --max-image-size"
     return ""
 

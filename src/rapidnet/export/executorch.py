@@ -48,7 +48,7 @@ def convert_executorch(conversion: Conversion, path: Path) -> dict[str, Any]:
     # A program says neither which of its dimensions may vary nor what its output is called, so that is kept beside it.
     notes = {
         "output_name": conversion.captured.output,
-        "batch": 1 if spec.max_batch == 1 else 0,
+        "batch": spec.batch,
         "size": spec.image_size if spec.max_image_size == spec.image_size else 0,
     }
     with writing:

@@ -20,14 +20,13 @@ def quantize(conversion: Conversion) -> ExportedProgram:
     """The captured program with int8 arithmetic written into it; equal calibration images make equal programs."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    captured, calibration = conversion.captured, conversion.calibration
-    assert calibration is not None
+    captured = conversion.captured
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         observed = prepare_pt2e(captured.program.module(), build_quantizer(conversion.keep_float))
         # Where the batch varies, so may the portions; elsewhere images go one by one.
-        for portion in torch.from_numpy(calibration).split(captured.spec.max_batch):
-            observed(portion)
+        for portion in conversion.portions(captured.spec.max_batch):
+            observed(torch.from_numpy(portion))
         quantized = convert_pt2e(observed)
     return export_program(quantized, captured.example, captured.spec)
 

@@ -53,6 +53,8 @@ class Job:
     noises: list[LayerNoise]
     tolerances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """What replaces the ordinary tolerances, by number format."""
+    foreign: bool = False
+    """The network is not ours: its operators are on no list, and its numbers alone say that they are right."""
 
 
 def run_export(config: ExportConfig) -> int:
@@ -79,7 +81,7 @@ def prepare(config: ExportConfig, console: Console) -> Job:
     """
     source = open_source(config)
     size = config.image_size or source.trained.preprocessing.image_size
-    spec = InputSpec(size, config.max_image_size or size, config.max_batch, config.raw)
+    spec = InputSpec(size, config.max_image_size or size, config.max_batch, config.raw, config.fixed_batch)
     for name in config.formats:
         refuse(name, spec, config.precision)
     trained = replace(source.trained, preprocessing=replace(source.trained.preprocessing, image_size=size))
@@ -141,7 +143,7 @@ def export_format(name: str, job: Job) -> tuple[Path, dict[str, Any]]:
                 break
         card = build_card(job.source, name, attempt, job.origins, config.license, job.noises)
         if config.results:
-            row = describe_row(job.source.name, name, attempt, folder)
+            row = describe_row(job.source, name, attempt, folder)
             append_row(config.results, row | {"environment": describe_environment()})
         if not attempt.certificate.passed:
             report = target.with_name(target.name + ".rejected")
@@ -161,6 +163,7 @@ def make_and_judge(name: str, job: Job, conversion: Conversion, folder: Path) ->
     kind = FORMATS[name]
     structure, expected = kind.inspect(made.artifact), expect_structure(adapted)
     expected |= {"tolerances": job.tolerances} if job.tolerances else {}
+    expected |= {"foreign": True} if job.foreign else {}
     contract = describe_contract(job.source.trained, conversion.captured)
     bundle = Bundle(folder, contract, kind.open(made.artifact))
     proof = prove(bundle, kind, conversion.precision, job.golden, structure, expected, job.task)
@@ -168,13 +171,14 @@ def make_and_judge(name: str, job: Job, conversion: Conversion, folder: Path) ->
     return Attempt(conversion, made.facts, structure, expected, proof, bundle.network.runtime, seconds)
 
 
-def describe_row(model: str, format_name: str, attempt: Attempt, folder: Path) -> dict[str, Any]:
+def describe_row(source: Source, format_name: str, attempt: Attempt, folder: Path) -> dict[str, Any]:
     """A row of results/export.jsonl; shares in percent, ratios in dB."""
     figures = {check.name: check.figure for check in attempt.certificate.checks}
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != GOLDEN]
     return {
         "study": "export",
-        "model": model,
+        "model": source.name,
+        "model_options": source.provenance.get("model_options", {}),
         "format": format_name,
         "precision": attempt.conversion.precision,
         "image_size": attempt.conversion.captured.spec.image_size,

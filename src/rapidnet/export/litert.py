@@ -20,7 +20,7 @@ FLOAT_OPERATORS = ("SUB", "MUL", "MEAN", "SOFTMAX", "LOGISTIC", "INPUT", "OUTPUT
 def refuse_litert(spec: InputSpec, precision: Precision) -> str:
     """Why no file of this kind can be made; '' if it can."""
     if not spec.static:
-        return "the converter writes fixed shapes; leave out --max-batch and --max-image-size"
+        return "the converter writes fixed shapes; leave out --max-batch and --max-image-size, or add --fixed-batch"
     return ""
 
 
@@ -96,7 +96,7 @@ def quantize(model: bytes, conversion: Conversion) -> bytes:
         for name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
             leave_float(rewrite, write_scope(layer), qtyping.TFLOperationName[name])
     example = conversion.captured.example.numpy()
-    images = [{"pixels": image[None].astype(example.dtype)} for image in conversion.calibration]
+    images = [{"pixels": portion.astype(example.dtype)} for portion in conversion.portions()]
     # One thread, so that equal images give equal files.
     result = rewrite.calibrate({"serving_default": images}, num_threads=1)
     return bytes(rewrite.quantize(result).quantized_model)

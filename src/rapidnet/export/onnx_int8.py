@@ -6,6 +6,7 @@ give equal files.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def quantize_onnx(model: Any, conversion: Conversion) -> dict[str, Any]:
     if conversion.calibration is None or not len(conversion.calibration):
         raise UserError("int8 needs calibration images; give training images to choose the ranges with")
     kept = find_kept([node for node in model.graph.node if node.op_type == "Conv"], conversion.keep_float)
-    writer = Writer(model, conversion.calibration, kept)
+    writer = Writer(model, conversion.portions(), kept)
     writer.rewrite()
     gelus = Counter(kind for kind, _ in writer.forms.values())
     exact = sum(node.op_type == "Gelu" for node in writer.nodes)
@@ -56,7 +57,7 @@ def find_kept(convolutions: list[Any], keep_float: frozenset[str]) -> set[str]:
 class Writer:
     """A rewriting under way: the nodes made so far and the scale of every tensor that is quantised."""
 
-    def __init__(self, model: Any, calibration: Array, kept: set[str]) -> None:
+    def __init__(self, model: Any, calibration: Sequence[Array], kept: set[str]) -> None:
         import onnx
 
         self.onnx, self.graph, self.kept = onnx, model.graph, kept
@@ -66,7 +67,7 @@ class Writer:
         self.forms: dict[str, tuple[str, Form]] = {}
         self.steps = self.choose_steps(model, calibration)
 
-    def choose_steps(self, model: Any, calibration: Array) -> dict[str, Step]:
+    def choose_steps(self, model: Any, calibration: Sequence[Array]) -> dict[str, Step]:
         """The scale of every tensor to be quantised, by its name in the float network."""
         readers: dict[str, list[str]] = {}
         for node in self.graph.node:

@@ -13,8 +13,11 @@ SHRINK = np.linspace(1.0, 0.5, 26)
 """Shares of the observed range that are tried on each side."""
 
 
-def observe(model: Any, names: Sequence[str], images: Array) -> dict[str, Array]:
-    """Values of the tensors `names` over `images` [N, 3, S, S]: [N * samples] each, both extremes among them."""
+def observe(model: Any, names: Sequence[str], portions: Sequence[Array]) -> dict[str, Array]:
+    """Values of the tensors `names` over N images, given as portions [B, 3, S, S] that the network takes.
+
+    [N * samples] each, both extremes of every image among them.
+    """
     import onnx
     import onnxruntime
 
@@ -27,12 +30,12 @@ def observe(model: Any, names: Sequence[str], images: Array) -> dict[str, Array]
     session = onnxruntime.InferenceSession(watched.SerializeToString(), options, ["CPUExecutionProvider"])
     pixels = session.get_inputs()[0].name
     values: dict[str, list[Array]] = {name: [] for name in names}
-    for image in images:
-        for name, tensor in zip(names, session.run(None, {pixels: image[None]}), strict=True):
-            flat = tensor.ravel()
-            # A step that shares no factor with the layout visits every channel and every column.
-            step = max(1, flat.size // SAMPLES) | 1
-            values[name] += [flat[::step], np.array([flat.min(), flat.max()])]
+    for portion in portions:
+        for name, tensor in zip(names, session.run(None, {pixels: portion}), strict=True):
+            for flat in tensor.reshape(len(portion), -1):
+                # A step that shares no factor with the layout visits every channel and every column.
+                step = max(1, flat.size // SAMPLES) | 1
+                values[name] += [flat[::step], np.array([flat.min(), flat.max()])]
     return {name: np.concatenate(parts) for name, parts in values.items()}
 
 

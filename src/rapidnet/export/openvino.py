@@ -52,7 +52,7 @@ def build_openvino(captured: Captured) -> Any:
     spec = captured.spec
     model = openvino.convert_model(captured.program)
     # The converter forgets the bounds of what may vary.
-    batch = openvino.Dimension(1, spec.max_batch)
+    batch = openvino.Dimension(spec.batch or 1, spec.max_batch)
     side = openvino.Dimension(spec.image_size, spec.max_image_size)
     model.reshape(openvino.PartialShape([batch, openvino.Dimension(3), side, side]))
     model.inputs[0].get_tensor().set_names({"pixels"})

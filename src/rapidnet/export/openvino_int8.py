@@ -59,7 +59,7 @@ def quantize_openvino(model: Any, conversion: Conversion) -> tuple[Any, dict[str
         import nncf
     except ImportError:
         raise UserError("int8 on openvino needs nncf; pip install 'rapidnet[openvino]'") from None
-    kept = find_kept(model, conversion)
+    kept, portions = find_kept(model, conversion), conversion.portions()
     # One scale per tensor: a channel of its own tiny scale would be too fine for the polynomial.
     advanced = nncf.AdvancedQuantizationParameters(
         activations_quantization_params=nncf.quantization.advanced_parameters.QuantizationParameters(per_channel=False)
@@ -67,7 +67,7 @@ def quantize_openvino(model: Any, conversion: Conversion) -> tuple[Any, dict[str
     # Progress bars go to standard output whatever the level of the log.
     with contextlib.redirect_stdout(io.StringIO()):
         quantized = nncf.quantize(
-            model, nncf.Dataset([image[None] for image in images]), subset_size=len(images),
+            model, nncf.Dataset(portions), subset_size=len(portions),
             preset=nncf.QuantizationPreset.MIXED, advanced_parameters=advanced,
             ignored_scope=nncf.IgnoredScope(names=kept) if kept else None,
         )  # fmt: skip

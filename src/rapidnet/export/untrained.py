@@ -6,7 +6,10 @@ passes the checks of any other, but those that need labels.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +19,23 @@ from rapidnet.config.export import ExportConfig
 from rapidnet.data.builtin import BuiltinScenes, load_photographs
 from rapidnet.data.transforms import Preprocessing
 from rapidnet.evaluation.trained import Trained
-from rapidnet.export.capture import InputSpec, capture
+from rapidnet.export.capture import Captured, InputSpec, capture
+from rapidnet.export.checks import TOLERANCES as CHECKED
+from rapidnet.export.checks import check_tensors
 from rapidnet.export.converters import refuse
 from rapidnet.export.export import GOLDEN_IMAGES, Job
+from rapidnet.export.golden import Golden
 from rapidnet.export.references import build_golden
 from rapidnet.export.source import Source
 from rapidnet.models import create_model
+from rapidnet.models.rapidnet import RapidNet
 from rapidnet.runtimes.network import Array
 
 CALIBRATION_IMAGES = 32
+GOLDEN_BATCH = 16
 # The promised 80 dB: networks of others are nearer to what float32 can hold than ours. The first of a thousand equal
 # answers means nothing.
-TOLERANCES: dict[str, dict[str, float]] = {
+TOLERANCES: dict[str, dict[str, Any]] = {
     "fp32": {"sqnr_db": 80, "max_rel": 1e-4, "agreement": 0},
     "fp16": {"agreement": 0},
     "bf16": {"agreement": 0},
@@ -42,11 +50,26 @@ def prepare_untrained(name: str, config: ExportConfig) -> Job:
     Raises:
         UserError: a network timm does not know; what a format cannot do.
     """
-    model = create_untrained(name)
-    size = config.image_size or int(model.pretrained_cfg["input_size"][-1])  # type: ignore[index]
-    spec = InputSpec(size, config.max_image_size or size, config.max_batch, config.raw)
+    source, golden, scenes = answer_itself(name, config.image_size, config.raw)
+    model, preprocessing = source.trained.model, source.trained.preprocessing
+    size = preprocessing.image_size
+    spec = InputSpec(size, config.max_image_size or size, config.max_batch, config.raw, config.fixed_batch)
     for format_name in config.formats:
         refuse(format_name, spec, config.precision)
+    captured = capture(model, preprocessing, "classification", spec)
+    quantised = config.precision == "int8"
+    origins = {"checked_on": ORIGIN} | ({"calibrated_on": ORIGIN} if quantised else {})
+    return Job(
+        config, source, captured, golden, origins, None, scenes if quantised else None, [],
+        tolerances=choose_tolerances(captured, golden), foreign=not isinstance(model, RapidNet),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def answer_itself(name: str, image_size: int, raw: bool) -> tuple[Source, Golden, Array]:
+    """The network, its golden answers and uint8 scenes [N, 3, S, S]: what all its artifacts of one size share."""
+    model = create_untrained(name)
+    size = image_size or int(model.pretrained_cfg["input_size"][-1])  # type: ignore[index]
     preprocessing = Preprocessing.from_model(model, size)
     scenes = read_scenes(size)
     settle(model, preprocessing, scenes)
@@ -54,11 +77,23 @@ def prepare_untrained(name: str, config: ExportConfig) -> Job:
     metadata = {"model": name, "task": "classification", "data": {}}
     trained = Trained(model, classes, preprocessing, Path(name), metadata, "raw")
     source = Source(trained, None, {"checkpoint": "none", "weights": "random, for speed only", "model": name})
-    captured = capture(model, preprocessing, "classification", spec)
-    golden = build_golden(source, read_photographs(preprocessing), np.empty(0), config.raw)
-    quantised = config.precision == "int8"
-    origins = {"checked_on": ORIGIN} | ({"calibrated_on": ORIGIN} if quantised else {})
-    return Job(config, source, captured, golden, origins, None, scenes if quantised else None, [], TOLERANCES)
+    return source, build_golden(source, read_photographs(preprocessing), np.empty(0), raw), scenes
+
+
+def choose_tolerances(captured: Captured, golden: Golden) -> dict[str, dict[str, Any]]:
+    """`TOLERANCES`, with noise and extremes only reported if float32 itself cannot hold them.
+
+    Without training nothing keeps a network's answers to noise within bounds: products of features (StarNet,
+    EfficientNet) make logits of millions, whose softmax turns on the last bit, in eager torch as everywhere.
+    """
+    with torch.inference_mode():
+        module, batches = captured.module, torch.from_numpy(golden.pixels).split(GOLDEN_BATCH)
+        answers = [module.network((batch.float() - module.mean) * module.scale) for batch in batches]
+    output = torch.cat([answer if module.raw else module.activate(answer) for answer in answers]).double().numpy()
+    promised = replace(CHECKED["fp32"], **TOLERANCES["fp32"])
+    checks = check_tensors(output, golden, golden.reference, promised)
+    held = all(check.passed for check in checks if check.name.startswith(("random", "extreme")))
+    return {precision: own | ({} if held else {"real_only": True}) for precision, own in TOLERANCES.items()}
 
 
 def create_untrained(name: str) -> nn.Module:

@@ -59,7 +59,7 @@ def inspect_onnx(path: str | Path) -> Structure:
         weight_bytes[type_name(onnx, item.data_type)] += len(onnx.numpy_helper.to_array(item).tobytes())
 
     def stored_type(name: str) -> str:
-        while name not in constants and name in made_by:
+        while name not in constants and name in made_by and made_by[name].op_type in REWRITTEN:
             name = made_by[name].input[0]
         return type_name(onnx, constants[name].data_type) if name in constants else "computed"
 
@@ -67,15 +67,21 @@ def inspect_onnx(path: str | Path) -> Structure:
     dilations = []
     for node in graph.node:
         if node.op_type in WEIGHT_INPUT:
-            convolutions[stored_type(node.input[WEIGHT_INPUT[node.op_type]])] += 1
+            stored = stored_type(node.input[WEIGHT_INPUT[node.op_type]])
+            # Attention multiplies features by features, without weights.
+            convolutions[stored] += stored != "computed" or node.op_type == "Conv"
             rates: list[Any] = [list(item.ints) for item in node.attribute if item.name == "dilations"]
             dilations += [rate for rate in rates if set(rate) != {1}]
     operators = Counter(f"{node.domain}.{node.op_type}".lstrip(".") for node in graph.node)
-    return Structure(dict(sorted(operators.items())), dict(convolutions), sorted(dilations), dict(weight_bytes))
+    found = {kind: count for kind, count in convolutions.items() if count}
+    return Structure(dict(sorted(operators.items())), found, sorted(dilations), dict(weight_bytes))
 
 
 # Operators that carry weights, and which input those are.
 WEIGHT_INPUT = {"Conv": 1, "Gemm": 1, "MatMul": 1, "QLinearConv": 3, "ConvInteger": 1, "QLinearMatMul": 3}
+
+# What a weight may pass through and stay the same weight.
+REWRITTEN = ("Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Transpose")
 
 
 def type_name(onnx: Any, data_type: int) -> str:

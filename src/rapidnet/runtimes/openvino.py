@@ -96,7 +96,9 @@ def inspect_openvino(path: str | Path) -> Structure:
             # Weights may pass through a conversion, a scale or a reshape on their way.
             while kinds[weight] != "Const" and (weight, "0") in made_by:
                 weight = made_by[weight, "0"]
-            convolutions[type_name(attributes[weight]) if kinds[weight] == "Const" else "computed"] += 1
+            # Attention multiplies features by features, without weights.
+            if kinds[weight] == "Const" or kind != "MatMul":
+                convolutions[type_name(attributes[weight]) if kinds[weight] == "Const" else "computed"] += 1
         rates = [int(rate) for rate in attributes.get(name, {}).get("dilations", "").split(",") if rate]
         if set(rates) - {1}:
             dilations.append(rates)
