@@ -166,3 +166,13 @@ def test_sizes_that_vary_count_no_macs_but_the_smallest(bundle: Path, tmp_path: 
     (tmp_path / "varying" / "card.json").write_text(json.dumps(card))
     smallest, larger = (describe_bundle(tmp_path / "varying", "x", Point(1, size)) for size in (0, 96))
     assert "gmacs" in smallest.facts and "gmacs" not in larger.facts and "params_m" in larger.facts
+
+
+def test_two_runs_of_one_network_are_two(finished_run: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        shutil.copytree(finished_run, tmp_path / name)
+    config = BenchConfig([str(tmp_path / "first"), str(tmp_path / "second")])
+    found = build_contestants(config, config.what, tmp_path / "kept", QUIET)
+    assert [item.label for item in found] == ["first", "second"] and found[0].model == found[1].model
+    paths = [Path(item.arguments["path"]) for item in found]
+    assert paths[0] != paths[1] and all(path.is_dir() for path in paths)

@@ -215,7 +215,8 @@ def describe_ratio(
         "study": RATIO_STUDY, "name": item.label, "against": rival.label, "model": item.model,
         "against_model": rival.model, "runtime": item.runtime, "precision": item.precision,
         "against_runtime": rival.runtime, "against_precision": rival.precision, "blocks": len(readings[item.name]),
-        "reasons": reasons,
+        "batch": item.point.batch, "image_size": item.arguments["image_size"],
+        "against_image_size": rival.arguments["image_size"], "reasons": reasons,
     }  # fmt: skip
     return row | ({"verdict": "unstable"} if reasons else ratio.to_dict())
 
