@@ -247,7 +247,7 @@ def bench_ratios() -> str:
 
 
 def bench_profile() -> str:
-    rows = read_rows(ROOT / "results" / "bench_profile.jsonl")
+    rows = [row for row in read_rows(ROOT / "results" / "bench_profile.jsonl") if not row.get("estimated")]
     latest = {(row["runtime"], row["precision"], row["model"]): row for row in rows}
     return table(
         ["network", "in", "all, ms", "operators: ms (calls)"],

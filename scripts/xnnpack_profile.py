@@ -19,29 +19,20 @@ from rich.table import Table
 from rapidnet.environment import append_row, describe_environment
 from rapidnet.export.conversion import Conversion
 from rapidnet.export.converters import adapt, convert
-from rapidnet.runtimes.executorch import import_quietly
+from rapidnet.runtimes.network import Array
+from rapidnet.runtimes.operator_time import OUTSIDE
+from rapidnet.runtimes.profiles import profile_executorch
 
 RUNS = 50
 
 
-def trace(program: Path, image: torch.Tensor, folder: Path) -> tuple[Counter[str], Counter[str]]:
-    """(milliseconds, calls) by kind of operator."""
-    with import_quietly(program):
-        from executorch.devtools import Inspector
-        from executorch.extension.pybindings import portable_lib
-    portable_lib._unsafe_reset_threadpool(1)
-    module = portable_lib._load_for_executorch(str(program), enable_etdump=True)
-    for _ in range(RUNS):
-        module.forward([image])
-    events = folder / "events.etdp"
-    module.write_etdump_result_to_file(str(events), str(folder / "unused.bin"))
+def trace(program: Path, images: Array) -> tuple[Counter[str], Counter[str]]:
+    """(milliseconds, calls) by kind of operator within the delegate."""
     times, calls = Counter[str](), Counter[str]()
-    for block in Inspector(etdump_path=str(events)).event_blocks:
-        for event in block.events:
-            if event.is_delegated_op and event.perf_data is not None:
-                kind = event.name.rsplit(" #", 1)[0]
-                times[kind] += event.perf_data.p50
-                calls[kind] += 1
+    for operator in profile_executorch(program, images, threads=1, runs=RUNS, arithmetic=""):
+        if operator.unit != OUTSIDE:
+            times[operator.kind] += operator.ms
+            calls[operator.kind] += 1
     return times, calls
 
 
@@ -58,7 +49,7 @@ def main() -> None:
         for form, conversion in (("whole", whole), ("pieces", adapt("executorch", whole))):
             with tempfile.TemporaryDirectory() as folder:
                 made = convert("executorch", conversion, Path(folder))
-                times, calls = trace(made.artifact, torch.from_numpy(images[:1]), Path(folder))
+                times, calls = trace(made.artifact, images[:1])
             row = {"study": "xnnpack_profile", "precision": precision, "depthwise_7x7": form, "runs": RUNS}
             row |= {"image_size": args.image_size, "trained": bool(args.run), "threads": 1}
             operators = [

@@ -16,6 +16,7 @@ from rapidnet.cli import main
 from rapidnet.environment import read_rows
 from rapidnet.runtimes.bundle import open_bundle
 
+slow = pytest.mark.slow
 LATENCIES = ("latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "split_ms", "gflops")
 
 
@@ -154,26 +155,31 @@ def test_what_a_user_gets_wrong(arguments: list[str], said: str, capsys: pytest.
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino", pytest.param("executorch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "runtime",
+    ["onnx", "openvino", pytest.param("executorch", marks=slow), pytest.param("litert", marks=slow)],
+)
 def test_where_the_time_goes(runtime: str, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = bundle if runtime == "onnx" else export_untrained("rapidnet_ti", tmp_path, runtime)
     assert main(["bench", str(path), "--profile", "--json"]) == 0
     (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert sum(kind["share"] for kind in row["kinds"]) == pytest.approx(1)
     assert row["ms"] == pytest.approx(sum(kind["ms"] for kind in row["kinds"]))
+    assert row["ms"] == pytest.approx(sum(unit["ms"] for unit in row["units"])) and row["fastest_ms"] > 0
     convolutions = [kind for kind in row["kinds"] if "conv" in kind["kind"].lower() or "GEMM" in kind["kind"]]
     assert sum(kind["share"] for kind in convolutions) > 0.4
     # OpenVINO computes its GELUs within the convolutions.
     assert any("gelu" in kind["kind"].lower() for kind in row["kinds"]) == (runtime != "openvino")
     assert main(["bench", str(path), "--profile"]) == 0
-    assert "arithmetic" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "arithmetic" in said and "Run by: CPU" in said
+    assert ("Left out of the delegate: " in said) == (runtime in ("executorch", "litert"))
 
 
-@pytest.mark.slow
-def test_a_runtime_that_tells_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    assert main(["bench", str(export_untrained("rapidnet_ti", tmp_path, "ncnn")), "--profile"]) == 2
+def test_what_is_not_profiled(capsys: pytest.CaptureFixture) -> None:
+    assert main(["bench", "rapidnet_ti", "--runtime", "eager", "--profile"]) == 2
     said = capsys.readouterr().err
-    assert "ncnn's runtime tells nothing of its operators here; onnx, openvino, executorch do" in said
+    assert "eager is not profiled; give a runtime that an exported network runs in" in said
 
 
 def test_what_others_used() -> None:

@@ -7,31 +7,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 from rapidnet.benchmark.contestants import Contestant
+from rapidnet.benchmark.hints import find_hint
 from rapidnet.config.bench import BenchConfig
 from rapidnet.environment import append_row, describe_environment
 from rapidnet.errors import UserError
+from rapidnet.runtimes.operator_time import OUTSIDE
 
 RUNS = 100
 NOTEWORTHY = 0.05
 """The share of the time from which on an operator deserves a hint."""
-# What a kind's name contains, in lower case -> what can be done about it; the first that fits.
-HINTS = {
-    "gelu": "an activation computed by itself: int8, or a network trained with hard-swish or ReLU, saves most of it",
-    "subgraph": "elementwise operators compiled into one, activations mostly: int8 or a cheaper activation",
-    "qlinearmul": "the product in a GELU of bytes: a network trained with ReLU saves it",
-    "mul": "elementwise: fold constants into the convolution before it, or choose a cheaper activation",
-    "reorder": "a change of layout: keep operators that the runtime cannot fuse out of the middle of the network",
-    "transpose": "a change of layout: keep operators that the runtime cannot fuse out of the middle of the network",
-    "convert": "a change of number format: a layer in between is computed in float",
-    "quantize": "a change of number format: a layer in between is computed in float",
-    "softmax": "over many classes; take raw logits with --raw",
-    "gemm": "arithmetic: a smaller image, a smaller variant or int8",
-    "conv": "arithmetic: a smaller image, a smaller variant or int8",
-}
+DELEGATING = ("executorch", "litert")
+"""Runtimes that hand what they can to a delegate and run the rest themselves."""
 
 
 def report_profiles(config: BenchConfig, contestants: Sequence[Contestant], console: Console) -> int:
@@ -43,19 +33,19 @@ def report_profiles(config: BenchConfig, contestants: Sequence[Contestant], cons
     for contestant in contestants:
         for threads in config.thread_counts:
             with console.status(f"{contestant.label}: profiling"):
-                operators = profile_apart(contestant, threads)
-            row = describe_profile(contestant, threads, operators)
+                answer = profile_apart(contestant, threads)
+            row = describe_profile(contestant, threads, answer)
             if config.results:
                 append_row(config.results, row)
             if config.json:
                 print(json.dumps(row))
             else:
-                console.print(build_profile_table(row))
+                console.print(Group(build_profile_table(row), f"{describe_placement(row)}\n"))
     return 0
 
 
-def profile_apart(contestant: Contestant, threads: int) -> list[dict[str, Any]]:
-    """Every operator as the runtime counted it, from a process of its own.
+def profile_apart(contestant: Contestant, threads: int) -> dict[str, Any]:
+    """What `rapidnet.benchmark.worker.profile` answers, from a process of its own.
 
     Raises:
         UserError: as `profile_artifact`.
@@ -65,50 +55,74 @@ def profile_apart(contestant: Contestant, threads: int) -> list[dict[str, Any]]:
     order = json.dumps(contestant.arguments | {"threads": threads, "runs": RUNS})
     command = [sys.executable, "-m", "rapidnet.benchmark.worker", "profile", order]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode < 0:
+        raise UserError(f"profiling {contestant.name} ended by signal {-done.returncode}; open it with rapidnet verify")
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["the profiling process said nothing"]
         raise UserError(lines[-1])
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     if "error" in answer:
         raise UserError(answer["error"])
-    return list(answer["operators"])
+    return answer
 
 
-def describe_profile(contestant: Contestant, threads: int, operators: list[dict[str, Any]]) -> dict[str, Any]:
-    """A row: kinds of operators, dearest first, with what ran them and their share of the sum."""
-    kinds: dict[tuple[str, str], list[float]] = {}
-    for operator in operators:
-        kinds.setdefault((operator["kind"], operator["unit"]), []).append(operator["ms"])
-    total = sum(operator["ms"] for operator in operators)
-    rows = [
-        {"kind": kind, "unit": unit, "calls": len(times), "ms": sum(times), "share": sum(times) / total}
-        for (kind, unit), times in kinds.items()
-    ]
-    rows.sort(key=lambda row: -float(row["ms"]))
-    return {
+def describe_profile(contestant: Contestant, threads: int, answer: dict[str, Any]) -> dict[str, Any]:
+    """A row: kinds of operators and what ran them, dearest first, with their share of the sum.
+
+    Times where the runtime counted; where it only estimates (Core ML), shares alone, and `estimated` says so.
+    """
+    operators = answer["operators"]
+    estimated = "share" in operators[0]
+    measure = "share" if estimated else "ms"
+    total = sum(operator[measure] for operator in operators) or 1.0
+    about = {
         "study": "bench_profile", "name": contestant.label, "model": contestant.model, "runtime": contestant.runtime,
-        "precision": contestant.precision, "threads": threads, "batch": contestant.arguments["batch"],
-        "image_size": contestant.arguments["image_size"], "runs": RUNS, "ms": total, "kinds": rows,
-        "environment": describe_environment(),
+        "precision": contestant.precision, "estimated": estimated, "batch": contestant.arguments["batch"],
+        "image_size": contestant.arguments["image_size"],
     }  # fmt: skip
+    if not estimated:
+        about |= {"threads": threads, "runs": RUNS, "ms": total, "fastest_ms": answer["fastest_ms"]}
+    for name, keys in (("kinds", ("kind", "unit")), ("units", ("unit",))):
+        rows = []
+        for group in dict.fromkeys(tuple(operator[key] for key in keys) for operator in operators):
+            values = [item[measure] for item in operators if tuple(item[key] for key in keys) == group]
+            row: dict[str, Any] = dict(zip(keys, group, strict=True)) | {"calls": len(values)}
+            rows.append(row | ({} if estimated else {"ms": sum(values)}) | {"share": sum(values) / total})
+        about[name] = sorted(rows, key=lambda row: -float(row["share"]))
+    return about | {"environment": describe_environment()}
 
 
 def build_profile_table(row: dict[str, Any]) -> Table:
-    place = f"{row['batch']} of {row['image_size']} px, threads: {row['threads']}"
-    title = f"{row['name']}, {row['runtime']} {row['precision']}, {place}, {row['ms']:.2f} ms in all"
+    title = f"{row['name']}, {row['runtime']} {row['precision']}, {row['batch']} of {row['image_size']} px, "
+    if row["estimated"]:
+        title += "not timed: shares of the cost that the runtime expects, and where it prefers to run each operator"
+    else:
+        title += f"threads: {row['threads']}, {row['ms']:.2f} ms in all"
+        title += f" (the fastest run without counting: {row['fastest_ms']:.2f} ms)"
     table = Table(title=title, box=SIMPLE_HEAD)
     for heading in ("operator", "run by"):
         table.add_column(heading, overflow="fold")
-    for heading in ("calls", "ms", "share %"):
+    for heading in ("calls", *(() if row["estimated"] else ("ms",)), "share %"):
         table.add_column(heading, justify="right")
     table.add_column("hint", overflow="fold")
     for kind in row["kinds"]:
-        hint = find_hint(kind["kind"]) if kind["share"] >= NOTEWORTHY else ""
-        shown = kind["kind"], kind["unit"], str(kind["calls"]), f"{kind['ms']:.3f}", f"{100 * kind['share']:.1f}"
-        table.add_row(*shown, hint)
+        hint = find_hint(kind["kind"], row["precision"]) if kind["share"] >= NOTEWORTHY else ""
+        if hint and kind["unit"] == OUTSIDE:
+            hint = f"left to plain kernels; {hint}"
+        times = () if row["estimated"] else (f"{kind['ms']:.3f}",)
+        table.add_row(kind["kind"], kind["unit"], str(kind["calls"]), *times, f"{100 * kind['share']:.1f}", hint)
     return table
 
 
-def find_hint(kind: str) -> str:
-    """What can be done about a kind of operator; '' if nothing is known."""
-    return next((hint for part, hint in HINTS.items() if part in kind.lower()), "")
+def describe_placement(row: dict[str, Any]) -> str:
+    """One line: what ran how much, and which operators a delegate left out."""
+    parts = [f"{unit['unit']} {100 * unit['share']:.1f}% ({count(unit['calls'])})" for unit in row["units"]]
+    line = f"{'Expected to be run' if row['estimated'] else 'Run'} by: {'; '.join(parts)}."
+    if row["runtime"] in DELEGATING:
+        left = [f"{kind['kind']} ({kind['calls']})" for kind in row["kinds"] if kind["unit"] == OUTSIDE]
+        line += f" Left out of the delegate: {', '.join(left) or 'nothing'}."
+    return line
+
+
+def count(operators: int) -> str:
+    return f"{operators} operator{'s' if operators > 1 else ''}"

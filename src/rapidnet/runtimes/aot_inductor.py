@@ -5,6 +5,7 @@ import warnings
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,21 @@ def open_torch(path: str | Path, threads: int = 0) -> Network:
         UserError: no such file, or one that was compiled for another machine or torch.
     """
     path = Path(path)
+    torch, package = load_package(path, threads)
+    output = package.get_metadata().get("output", "output")
+
+    def run(images: Array) -> dict[str, Array]:
+        with torch.inference_mode():
+            answer = package(torch.from_numpy(np.ascontiguousarray(images)))
+        return {output: (answer[0] if isinstance(answer, list | tuple) else answer).numpy()}
+
+    dtype = "float32" if output == "logits" else "uint8"
+    batch, size = read_shape(read_wrapper(path))
+    return Network(run, batch, size, dtype, f"torch {torch.__version__} AOTInductor, CPU")
+
+
+def load_package(path: Path, threads: int) -> tuple[Any, Any]:
+    """(torch, the package, to be called); raises UserError as `open_torch` does."""
     if not path.is_file():
         raise UserError(f"torch package {path} does not exist; give the path of a .pt2 file")
     try:
@@ -42,22 +58,12 @@ def open_torch(path: str | Path, threads: int = 0) -> Network:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            package = aoti_load_package(str(path))
+            return torch, aoti_load_package(str(path))
     except RuntimeError as error:
         why = str(error).strip().splitlines()[0]
         raise UserError(
             f"torch package {path} cannot be opened here ({why}); export it again on this machine"
         ) from error
-    output = package.get_metadata().get("output", "output")
-
-    def run(images: Array) -> dict[str, Array]:
-        with torch.inference_mode():
-            answer = package(torch.from_numpy(np.ascontiguousarray(images)))
-        return {output: (answer[0] if isinstance(answer, list | tuple) else answer).numpy()}
-
-    dtype = "float32" if output == "logits" else "uint8"
-    batch, size = read_shape(read_wrapper(path))
-    return Network(run, batch, size, dtype, f"torch {torch.__version__} AOTInductor, CPU")
 
 
 def inspect_torch(path: str | Path) -> Structure:

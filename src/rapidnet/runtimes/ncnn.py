@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,20 +35,8 @@ def open_ncnn(path: str | Path, threads: int = 0) -> Network:
         UserError: no such file, a damaged one, or ncnn is not installed.
     """
     path = Path(path)
-    try:
-        import ncnn
-    except ImportError:
-        raise UserError(f"running {path} needs ncnn; install it with pip install 'rapidnet[ncnn]'") from None
-    layers = read_layers(path)
+    ncnn, net, layers = load_net(path, threads)
     source, target = layers[0].outputs[0], layers[-1].outputs[0]
-    net = ncnn.Net()
-    # Half precision would be used unasked wherever the CPU has it.
-    for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
-        setattr(net.opt, name, False)
-    if threads:
-        net.opt.num_threads = threads
-    if net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin"))):
-        raise UserError(f"ncnn files {path} and .bin cannot be opened; export them again")
 
     def run(images: Array) -> dict[str, Array]:
         answers = []
@@ -64,6 +53,24 @@ def open_ncnn(path: str | Path, threads: int = 0) -> Network:
 
     dtype = "uint8" if source == "pixels" else "float32"
     return Network(run, 0, 0, dtype, f"ncnn {version('ncnn')}, CPU, float32")
+
+
+def load_net(path: Path, threads: int) -> tuple[Any, Any, list[Layer]]:
+    """(the ncnn package, the network, its layers); raises UserError as `open_ncnn` does."""
+    try:
+        import ncnn
+    except ImportError:
+        raise UserError(f"running {path} needs ncnn; install it with pip install 'rapidnet[ncnn]'") from None
+    layers = read_layers(path)
+    net = ncnn.Net()
+    # Half precision would be used unasked wherever the CPU has it.
+    for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
+        setattr(net.opt, name, False)
+    if threads:
+        net.opt.num_threads = threads
+    if net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin"))):
+        raise UserError(f"ncnn files {path} and .bin cannot be opened; export them again")
+    return ncnn, net, layers
 
 
 def inspect_ncnn(path: str | Path) -> Structure:

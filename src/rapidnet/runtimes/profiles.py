@@ -2,32 +2,26 @@
 
 import json
 import tempfile
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from rapidnet.errors import UserError
+from rapidnet.runtimes.aot_inductor_profile import profile_torch
+from rapidnet.runtimes.coreml_plan import estimate_coreml
+from rapidnet.runtimes.litert_profile import profile_litert
+from rapidnet.runtimes.ncnn_profile import profile_ncnn
 from rapidnet.runtimes.network import Array
-
-WARM_RUNS = 5
-
-
-@dataclass(frozen=True)
-class OperatorTime:
-    """One operator of a network: its kind by the runtime's own name, what ran it, median milliseconds of a run."""
-
-    name: str
-    kind: str
-    unit: str
-    ms: float
+from rapidnet.runtimes.operator_time import OUTSIDE, WARM_RUNS, Operators, OperatorTime, take_medians
 
 
 def profile_artifact(
     format_name: str, path: str | Path, images: Array, threads: int, runs: int, arithmetic: str = ""
-) -> list[OperatorTime]:
-    """Every operator that took time, in the order it ran first; the counting itself slows the network a little.
+) -> Operators:
+    """Every operator that ran, in order; the counting itself slows the network a little.
+
+    Of Core ML, which times nothing, every operation with its share of the expected cost.
 
     Args:
         images: what the artifact takes; threads: of the runtime, 0 leaves it to it; runs: how many to measure.
@@ -37,7 +31,10 @@ def profile_artifact(
     if format_name not in PROFILERS:
         known = ", ".join(PROFILERS)
         raise UserError(f"{format_name}'s runtime tells nothing of its operators here; {known} do")
-    return PROFILERS[format_name](Path(path), images, threads, runs, arithmetic)
+    operators = PROFILERS[format_name](Path(path), images, threads, runs, arithmetic)
+    if not operators:
+        raise UserError(f"{format_name}'s runtime told of no operator of {path}; open it with rapidnet verify")
+    return operators
 
 
 def profile_onnx(path: Path, images: Array, threads: int, runs: int, arithmetic: str) -> list[OperatorTime]:
@@ -59,7 +56,7 @@ def profile_onnx(path: Path, images: Array, threads: int, runs: int, arithmetic:
             about = event["args"]
             key = event["name"].removesuffix("_kernel_time"), about["op_name"], about["provider"]
             found.setdefault(key, []).append(event["dur"] / 1e3)
-    return [OperatorTime(*key, median(times[WARM_RUNS:])) for key, times in found.items()]
+    return take_medians({key: times[WARM_RUNS:] for key, times in found.items()})
 
 
 def profile_openvino(path: Path, images: Array, threads: int, runs: int, arithmetic: str) -> list[OperatorTime]:
@@ -68,13 +65,13 @@ def profile_openvino(path: Path, images: Array, threads: int, runs: int, arithme
 
     request = compile_model(path, threads, arithmetic or "f32", count=True)[1].create_infer_request()
     found: dict[tuple[str, str, str], list[float]] = {}
-    for run in range(WARM_RUNS + runs):
+    for _ in range(WARM_RUNS + runs):
         request.infer({0: images}, share_inputs=True)
         for item in request.get_profiling_info():
-            milliseconds = item.real_time.total_seconds() * 1e3
-            if run >= WARM_RUNS and milliseconds:
-                found.setdefault((item.node_name, item.node_type, f"CPU, {item.exec_type}"), []).append(milliseconds)
-    return [OperatorTime(*key, median(times)) for key, times in found.items()]
+            key = item.node_name, item.node_type, f"CPU, {item.exec_type}"
+            found.setdefault(key, []).append(item.real_time.total_seconds() * 1e3)
+    # In whole microseconds: what ran may show none in a warm run, what was fused shows none in any.
+    return take_medians({key: times[WARM_RUNS:] for key, times in found.items() if any(times)})
 
 
 def profile_executorch(path: Path, images: Array, threads: int, runs: int, arithmetic: str) -> list[OperatorTime]:
@@ -91,27 +88,34 @@ def profile_executorch(path: Path, images: Array, threads: int, runs: int, arith
     module = portable_lib._load_for_executorch(str(path), enable_etdump=True)
     for _ in range(WARM_RUNS + runs):
         module.forward([torch.from_numpy(images)])
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # That no values of tensors were noted.
+        warnings.simplefilter("ignore")
         trace = Path(folder) / "events.etdp"
         module.write_etdump_result_to_file(str(trace), str(Path(folder) / "unused.bin"))
         blocks = Inspector(etdump_path=str(trace)).event_blocks
     events = [event for block in blocks for event in block.events if event.perf_data is not None]
-    return [
-        OperatorTime(event.name, event.name.rsplit(" #", 1)[0], unit, median(event.perf_data.raw[WARM_RUNS:]))
-        for event in events
-        if (unit := describe_unit(event))
-    ]
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for place, event in enumerate(events):
+        if unit := describe_unit(event):
+            kind = event.name.rsplit(" #", 1)[0]
+            found[f"{kind} #{place}", kind, unit] = event.perf_data.raw[WARM_RUNS:]
+    return take_medians(found)
 
 
 def describe_unit(event: Any) -> str:
     """What ran an operator; '' for events that hold others."""
     if event.is_delegated_op:
         return f"CPU, {event.delegate_backend_name or 'XNNPACK'}"
-    return "CPU, outside the delegate" if event.name.startswith("native_call") else ""
+    return OUTSIDE if event.name.startswith("native_call") else ""
 
 
-PROFILERS: dict[str, Callable[[Path, Array, int, int, str], list[OperatorTime]]] = {
+PROFILERS: dict[str, Callable[[Path, Array, int, int, str], Operators]] = {
     "onnx": profile_onnx,
     "openvino": profile_openvino,
     "executorch": profile_executorch,
+    "litert": profile_litert,
+    "ncnn": profile_ncnn,
+    "torch": profile_torch,
+    "coreml": estimate_coreml,
 }
