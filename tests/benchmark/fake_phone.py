@@ -80,7 +80,8 @@ def build_bundle(folder: Path, runtime: str, **card: object) -> Path:
     (folder / name).write_bytes(bytes(1000))
     content = {
         "card_version": 1, "format": runtime, "artifact": name, "model": "rapidnet_ti", "precision": "fp32",
-        "files": {name: compute_file_hash(folder / name)}, "input": {"max_batch": 1, "size": 224}, "preprocessing": {"image_size": 224},
+        "files": {name: compute_file_hash(folder / name)}, "input": {"max_batch": 1, "size": 224},
+        "preprocessing": {"image_size": 224},
     } | card  # fmt: skip
     (folder / "card.json").write_text(json.dumps(content | {"card_sha256": compute_card_hash(content)}))
     return folder
