@@ -100,7 +100,7 @@ def choose_tolerances(captured: Captured, golden: Golden) -> dict[str, dict[str,
 
 
 def create_untrained(name: str) -> nn.Module:
-    """Weights as they start, by a fixed seed, but layer scales: a hundred-thousandth of a branch has no scale in int8."""
+    """Weights as they start, by a fixed seed, but for layer scales: a hundred-thousandth has no scale in int8."""
     torch.manual_seed(0)
     model = create_model(name).eval()
     for layer in model.modules():
