@@ -1,4 +1,4 @@
-"""What do the docs say of scaling and of peers? What rapidnet bench and scripts/training_cost.py measured."""
+"""What do the docs say of scaling, peers, attempts at speed and other activations? What was measured of them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ def read_latest(name: str, study: str, keys: tuple[str, ...]) -> list[dict[str, 
     """The last row of each combination of `keys` in a file that may not be there yet, in the order of their values."""
     path = RESULTS / name
     rows = [row for row in (read_rows(path) if path.exists() else []) if row["study"] == study]
-    latest = {tuple(row[key] for key in keys): row for row in rows}
+    latest = {tuple(str(row[key]) if isinstance(row[key], dict) else row[key] for key in keys): row for row in rows}
     return [latest[key] for key in sorted(latest)]
 
 
@@ -94,5 +94,50 @@ def bench_peers() -> str:
     return "\n".join([shown, *(["", "Left out:", "", *missing] if missing else [])])
 
 
-def show_ratio(row: dict[str, Any]) -> str:
-    return f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})" if "ratio" in row else "unstable"
+def show_ratio(row: dict[str, Any], digits: int = 2) -> str:
+    if "ratio" not in row:
+        return "unstable"
+    value, low, high = (f"{row[key]:.{digits}f}" for key in ("ratio", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def speed_attempts() -> str:
+    """What was tried, by runtime and precision, and what it brought."""
+    rows = read_latest("speed_attempts.jsonl", "speed_attempts", ("runtime", "precision", "bound", "attempt"))
+    if not rows:
+        return "Not measured yet."
+    order = ("fp32", "bf16", "int8")
+    rows.sort(key=lambda row: (row["runtime"], order.index(row["precision"]), row["bound"]))
+    return table(
+        ["tried", "in", "expected, of as exported", "measured, of as exported (95% interval)", "of MobileNetV2 x1.4"],
+        [
+            [row["attempt"] + (": not a GELU" if row["bound"] else ""), f"{row['runtime']} {row['precision']}",
+             f"{row['expected']:.3f}" if row["expected"] else "", show_ratio(row["against_exported"], 3),
+             show_ratio(row["against_peer"], 3)]
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def activations() -> str:
+    """A line for each activation: accuracy of the trained network, then for each runtime accuracy and ratio in int8."""
+    exports = read_latest("activations.jsonl", "export", ("format", "precision", "model_options"))
+    ratios = read_latest("activations.jsonl", "bench_ratio", ("runtime", "precision", "name"))
+    if not exports or not ratios:
+        return "Not measured yet."
+    runtimes = list(dict.fromkeys(row["format"] for row in exports))
+    lines = []
+    for name in dict.fromkeys(row["name"] for row in ratios):
+        mine = {row["format"]: row for row in exports if row["model_options"].get("act_layer", "gelu") == name}
+        cells = [f"{next(iter(mine.values()))['network']:.2f}"]
+        for runtime in runtimes:
+            low, high = mine[runtime]["artifact_interval"]
+            cells.append(f"{mine[runtime]['artifact']:.2f} ({low:.2f} to {high:.2f})")
+            cells += [show_ratio(row, 3) for row in ratios if (row["runtime"], row["name"]) == (runtime, name)]
+        lines.append([name.replace("_", "-"), *cells])
+    lines.sort(key=lambda line: ("gelu", "hard-swish", "relu").index(line[0]))
+    headings = [
+        heading for runtime in runtimes
+        for heading in (f"{runtime} int8, top-1 % (95% interval)", f"{runtime} int8, times MobileNetV2 x1.4")
+    ]  # fmt: skip
+    return table(["activation", "float32, top-1 %", *headings], lines)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench_tables import bench_peers, bench_scaling
+from bench_tables import activations, bench_peers, bench_scaling, speed_attempts
 from markdown_table import table
 
 from rapidnet.environment import read_rows
@@ -212,18 +212,19 @@ def xnnpack() -> str:
 
 
 def bench() -> str:
-    """The last measurement of each network that was made in standard mode."""
+    """The last steady measurement of each network in standard mode; the last one of those that never were steady."""
     rows = [row for row in read_rows(ROOT / "results" / "bench.jsonl") if row["study"] == "bench"]
     standard = [row for row in rows if row["mode"] == "standard"]
+    standard.sort(key=lambda row: row["verdict"] == "steady")
     latest = {(row["runtime"], row["precision"], row["name"], row["threads"]): row for row in standard}
     figures = (("latency_ms_p90", 2, 1), ("latency_ms_p50", 2, 1), ("latency_ms_p99", 2, 1), ("spread", 1, 100),
                ("drift", 1, 100), ("load_ms", 0, 1), ("first_ms", 1, 1), ("peak_mb", 0, 1), ("file_mb", 1, 1),
                ("params_m", 2, 1), ("gmacs", 3, 1), ("gflops", 0, 1), ("gemm_share", 0, 100))  # fmt: skip
     return table(
-        ["network", "runtime", "precision", "p90, ms", "median", "p99", "spread, %", "drift, %", "load, ms",
+        ["network", "runtime", "precision", "on", "p90, ms", "median", "p99", "spread, %", "drift, %", "load, ms",
          "first, ms", "peak, MB", "file, MB", "params, M", "GMACs", "GFLOP/s", "of GEMM, %"],
         [
-            [row["name"], row["runtime"], row["precision"],
+            [row["name"], row["runtime"], row["precision"], row["environment"]["time"][:10],
              *(f"{row[key] * factor:.{digits}f}" if key in row else "unstable" for key, digits, factor in figures)]
             for _, row in sorted(latest.items())
         ],
@@ -277,6 +278,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "distillation": distillation, "crash_safety": crash_safety, "exports": exports,
     "int8": int8, "xnnpack": xnnpack, "bench": bench, "bench_ratios": bench_ratios, "bench_repeats": bench_repeats,
     "bench_profile": bench_profile, "bench_scaling": bench_scaling, "bench_peers": bench_peers,
+    "speed_attempts": speed_attempts, "activations": activations,
 }  # fmt: skip
 
 

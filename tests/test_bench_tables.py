@@ -70,3 +70,36 @@ def test_peers(results: Path) -> None:
     assert lines[2] == "| fastvit_t8 | onnx fp32 | 256 | 76.2 | 7.00 | 8.00 | 1.20 (1.10 to 1.30) | 6.00 | 0.600 | 50 |"
     assert lines[3].startswith("| rapidnet_ti | onnx fp32 | 224 | 76.3 | 8.00 | 9.00 |  |")
     assert lines[-1] == "- shvit_s1 in onnx fp32: it fails"
+
+
+def test_attempts_at_speed(results: Path) -> None:
+    assert bench_tables.speed_attempts() == "Not measured yet."
+    ratio = {"ratio": 0.9, "low": 0.89, "high": 0.911}
+    row = {"study": "speed_attempts", "runtime": "openvino", "precision": "int8", "against_exported": ratio}
+    row |= {"against_peer": ratio | {"ratio": 0.895}, "expected": 0.95, "bound": False}
+    for attempt in (
+        row | {"attempt": "ReLU", "bound": True}, row | {"attempt": "old", "expected": None}, row | {"attempt": "new"},
+        row | {"attempt": "new", "expected": 0.97},
+    ):  # fmt: skip
+        append_row(results / "speed_attempts.jsonl", attempt)
+    assert bench_tables.speed_attempts().splitlines()[2:] == [
+        "| new | openvino int8 | 0.970 | 0.900 (0.890 to 0.911) | 0.895 (0.890 to 0.911) |",
+        "| old | openvino int8 |  | 0.900 (0.890 to 0.911) | 0.895 (0.890 to 0.911) |",
+        "| ReLU: not a GELU | openvino int8 | 0.950 | 0.900 (0.890 to 0.911) | 0.895 (0.890 to 0.911) |",
+    ]
+
+
+def test_activations(results: Path) -> None:
+    assert bench_tables.activations() == "Not measured yet."
+    export = {"study": "export", "precision": "int8", "network": 82.0, "artifact": 81.0, "artifact_interval": [80, 82]}
+    ratio = {"study": "bench_ratio", "precision": "int8", "low": 1.0, "high": 1.2}
+    for name, value in (("hard_swish", 1.1), ("gelu", 1.15)):
+        options = {} if name == "gelu" else {"act_layer": name}
+        for runtime in ("onnx", "openvino"):
+            row = export | {"format": runtime, "model_options": {"layer_scale_init": 0.1} | options}
+            append_row(results / "activations.jsonl", row)
+            append_row(results / "activations.jsonl", ratio | {"runtime": runtime, "name": name, "ratio": value})
+    assert bench_tables.activations().splitlines()[2:] == [
+        "| gelu | 82.00" + 2 * " | 81.00 (80.00 to 82.00) | 1.150 (1.000 to 1.200)" + " |",
+        "| hard-swish | 82.00" + 2 * " | 81.00 (80.00 to 82.00) | 1.100 (1.000 to 1.200)" + " |",
+    ]
