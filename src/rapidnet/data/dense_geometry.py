@@ -11,6 +11,8 @@ from torchvision.transforms.v2 import InterpolationMode, functional
 from rapidnet.data.dense_records import IGNORE
 from rapidnet.data.dense_samples import DenseSample, Targets, select_objects
 
+Operation = Callable[[Tensor], Tensor]
+
 
 def flip_sample(image: Tensor, targets: Targets) -> DenseSample:
     """Left and right exchanged."""
@@ -18,9 +20,11 @@ def flip_sample(image: Tensor, targets: Targets) -> DenseSample:
 
 
 def resize_sample(image: Tensor, targets: Targets, height: int, width: int) -> DenseSample:
-    """Antialiased bilinear for the picture, nearest for masks; objects that vanish are left out."""
-    size = partial(functional.resize, size=[height, width], interpolation=InterpolationMode.BILINEAR, antialias=True)
-    return _drop_vanished(*_apply(size, image, targets))
+    """Antialiased bilinear for the picture, the nearest pixel for masks; objects that vanish are left out."""
+    smooth = partial(functional.resize, size=[height, width], interpolation=InterpolationMode.BILINEAR, antialias=True)
+    # Plain "nearest" rounds down, which moves a mask by up to half a pixel against its picture.
+    nearest = partial(functional.resize, size=[height, width], interpolation=InterpolationMode.NEAREST_EXACT)
+    return _drop_vanished(*_apply(smooth, image, targets, nearest))
 
 
 def crop_sample(image: Tensor, targets: Targets, top: int, left: int, height: int, width: int) -> DenseSample:
@@ -56,20 +60,19 @@ def scale_size(height: int, width: int, scale: float) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _apply(operation: Callable[[Tensor], Tensor], image: Tensor, targets: Targets) -> DenseSample:
-    """The same operation, by torchvision's rules for pictures, boxes and masks."""
+def _apply(operation: Operation, image: Tensor, targets: Targets, for_masks: Operation | None = None) -> DenseSample:
+    """The same operation by torchvision's rules for pictures and boxes; masks are pictures of one channel each."""
     canvas = (image.shape[1], image.shape[2])
+    for_masks = for_masks or operation
     changed = targets.copy()
     if "boxes" in targets:
         boxes = tv_tensors.BoundingBoxes(targets["boxes"], format="XYXY", canvas_size=canvas)
         changed["boxes"] = operation(boxes).as_subclass(Tensor)
     if "masks" in targets:
-        # torchvision resizes bytes as they are, but would make four of each bool.
-        changed["masks"] = (
-            operation(tv_tensors.Mask(targets["masks"].view(torch.uint8))).as_subclass(Tensor).view(torch.bool)
-        )
+        # Bytes are resized as they are; of each bool, four bytes would be made.
+        changed["masks"] = for_masks(targets["masks"].view(torch.uint8)).view(torch.bool)
     if "semantic" in targets:
-        changed["semantic"] = operation(tv_tensors.Mask(targets["semantic"])).as_subclass(Tensor)
+        changed["semantic"] = for_masks(targets["semantic"][None])[0]
     return operation(image), changed
 
 
