@@ -1,6 +1,5 @@
-"""Tiny folders of labelled objects and pixels, and a hash of everything in a folder."""
+"""Tiny folders of labelled objects and pixels."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -95,13 +94,3 @@ def write_mask(path: Path, mask: np.ndarray, mode: str = "L") -> Path:
         image.putpalette(list(range(256)) * 3)
     image.save(path)
     return path
-
-
-def hash_folder(root: Path) -> str:
-    """Of every file's name, rights, time of change and bytes."""
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        facts = path.stat()
-        digest.update(f"{path.relative_to(root)} {facts.st_mode} {facts.st_mtime_ns}".encode())
-        digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()

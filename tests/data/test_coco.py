@@ -1,15 +1,18 @@
 """Are COCO files read exactly, and is everything that is wrong with one named and counted?"""
 
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from dense_folders import HEIGHT, WIDTH, annotation, coco_content, hash_folder, rectangle, write_coco, write_picture
+from dense_folders import HEIGHT, WIDTH, annotation, coco_content, rectangle, write_coco, write_picture
 from PIL import Image
 
+from conftest import hash_folder
 from rapidnet.data.annotation_report import FLAWS, settle
 from rapidnet.data.coco import read_coco
 from rapidnet.data.dense_records import DenseSplit
@@ -209,3 +212,28 @@ def test_unchecked_files_are_noticed_when_they_are_read(tmp_path: Path) -> None:
     assert kinds(split) == {} and len(split.records) == 4
     with pytest.raises(UserError, match=r"2\.png.*40x60.*EXIF"):
         RecordSource(split, "detection").load(1)
+
+
+def test_pictures_are_taken_upright(tmp_path: Path) -> None:
+    """A camera's picture that is stored sideways: annotations of the upright one fit, others do not."""
+    content = coco_content()
+    content["images"][0]["file_name"] = "1.jpg"
+    path = write_coco(tmp_path, content)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (HEIGHT, WIDTH), "red").save(tmp_path / "train" / "1.jpg", exif=turned)
+    split = read(path)
+    assert kinds(split) == {} and RecordSource(split, "detection").load(0)[0].shape == (3, HEIGHT, WIDTH)
+    Image.new("RGB", (WIDTH, HEIGHT), "red").save(tmp_path / "train" / "1.jpg", exif=turned)
+    split = read(path)
+    assert kinds(split) == {"image size": 1} and "EXIF" in split.report.summarize()
+
+
+def test_a_huge_picture_is_refused_by_its_header(tmp_path: Path) -> None:
+    path = write_coco(tmp_path)
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    pixels = struct.pack(">I", 1000) + b"IDAT"
+    (tmp_path / "train" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + pixels)
+    split = read(path)
+    assert kinds(split) == {"unusable image": 1} and "oversized" in split.report.summarize()

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dense_folders import HEIGHT, WIDTH, annotation, coco_content, hash_folder, write_coco, write_masks, write_picture
+from dense_folders import HEIGHT, WIDTH, annotation, coco_content, write_coco, write_masks, write_picture
 
+from conftest import hash_folder
 from rapidnet.data.bad_samples import BadSample
 from rapidnet.data.builtin_objects import BuiltinObjects
 from rapidnet.data.dense_loading import CollateSegmentation, DenseDataset, collate_objects

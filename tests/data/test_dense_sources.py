@@ -10,7 +10,6 @@ from dense_folders import (
     HEIGHT,
     WIDTH,
     coco_content,
-    hash_folder,
     striped,
     write_coco,
     write_mask,
@@ -19,10 +18,11 @@ from dense_folders import (
     write_yolo,
 )
 
+from conftest import hash_folder
 from rapidnet.data.dense_layouts import read_class_list
 from rapidnet.data.dense_records import DenseSplit
 from rapidnet.data.dense_samples import RecordSource
-from rapidnet.data.dense_sources import open_dense
+from rapidnet.data.dense_sources import open_dense, open_dense_evaluation
 from rapidnet.errors import UserError
 
 
@@ -177,6 +177,23 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
     write_masks(single, images=1)
     with pytest.raises(UserError, match="1 usable image"):
         open_dense(single, "semantic")
+
+
+def test_evaluation_takes_validation_where_there_is_one_and_follows_the_classes_of_training(tmp_path: Path) -> None:
+    coco, masks = tmp_path / "coco", tmp_path / "masks"
+    write_coco(coco)
+    split, log = open_dense_evaluation(coco, "detection", ["bird", "dog", "cat"])
+    assert len(split.records) == 4 and log.paths == {}
+    assert split.records[0].objects is not None and split.records[0].objects.labels.tolist() == [2, 1]
+    assert split.category_ids == [10, 9, 5], "a class its file lacks takes a number of no other"
+    write_coco(coco, coco_content(3), "val", 3)
+    assert len(open_dense_evaluation(coco, "detection", ["cat", "dog"])[0].records) == 3
+    with pytest.raises(UserError, match="'dog' that training lacks"):
+        open_dense_evaluation(coco, "detection", ["cat"])
+    write_masks(masks)
+    assert len(open_dense_evaluation(masks, "semantic", ["class 0", "class 1", "class 2"])[0].records) == 3
+    with pytest.raises(UserError, match="lists the classes class 0, class 1, class 2, training class 1"):
+        open_dense_evaluation(masks, "semantic", ["class 1", "class 0", "class 2"])
 
 
 def test_lists_of_classes(tmp_path: Path) -> None:

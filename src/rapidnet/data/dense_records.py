@@ -1,6 +1,7 @@
 """What is known of a picture whose objects or pixels are labelled, whatever format says so? Nothing is decoded yet."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -75,19 +76,19 @@ class DenseSplit:
         return self
 
 
-def align_dense(split: DenseSplit, reference: DenseSplit) -> DenseSplit:
-    """Number the classes of `split` as `reference` does.
+def align_dense(split: DenseSplit, classes: list[str]) -> DenseSplit:
+    """Number the classes of `split` by another list; one that `split` lacks gets a number its file does not use.
 
     Raises:
-        UserError: a class that `reference` lacks.
+        UserError: a class that the list lacks.
     """
     for name in split.classes:
-        if name not in reference.classes:
-            hint = nearest(name, reference.classes)
+        if name not in classes:
+            hint = nearest(name, classes)
             raise UserError(f"the {split.name} images have a class '{name}' that training lacks{hint}; rename it")
-    if split.classes == reference.classes:
+    if split.classes == classes:
         return split
-    table = np.array([reference.classes.index(name) for name in split.classes], dtype=np.int64)
+    table = np.array([classes.index(name) for name in split.classes], dtype=np.int64)
     records = [
         record
         if record.objects is None
@@ -95,8 +96,9 @@ def align_dense(split: DenseSplit, reference: DenseSplit) -> DenseSplit:
         for record in split.records
     ]
     numbers = dict(zip(split.classes, split.category_ids, strict=True))
-    own = [numbers.get(name, number) for name, number in zip(reference.classes, reference.category_ids, strict=True)]
-    return replace(split, classes=reference.classes, records=records, category_ids=own)
+    free = max(split.category_ids) + 1
+    category_ids = [numbers.get(name, free + label) for label, name in enumerate(classes)]
+    return replace(split, classes=classes, records=records, category_ids=category_ids)
 
 
 def hold_out_records(split: DenseSplit, val_fraction: float, seed: int) -> tuple[DenseSplit, DenseSplit]:
@@ -118,7 +120,5 @@ def hold_out_records(split: DenseSplit, val_fraction: float, seed: int) -> tuple
 
 def exclude_records(split: DenseSplit, exclude: str) -> DenseSplit:
     """Leave out pictures by a pattern of file names, or those listed in a text file."""
-    from pathlib import Path
-
     excluded = build_exclusion(exclude)
     return replace(split, records=[record for record in split.records if not excluded(Path(record.path))])

@@ -51,8 +51,6 @@ def open_dense(
         UserError: no such data, data that does not fit the task, flaws under 'error', no usable picture.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise UserError(f"--data {root} is not a folder; give one that holds {LAYOUTS}")
     read = find_dense_reader(root, task, check_files)
     train, val = read("train"), None if holdout else read("val")
     if train is None:
@@ -65,19 +63,49 @@ def open_dense(
             raise UserError(f"--exclude {exclude} leaves out no image of {root}; mend the pattern or leave it out")
     if val is None:
         train, val = hold_out_records(train, val_fraction, seed)
-    val = align_dense(val, train)
+    val = align_dense(val, train.classes)
     for split in (train, val):
         if not split.records:
             raise UserError(f"{root} has no usable {split.name} image; see what is wrong with --bad-samples error")
     return DenseData(train, val, log)
 
 
+def open_dense_evaluation(
+    root: str | Path, task: DenseTask, classes: list[str], policy: BadSamples = "error", folder: Path | None = None,
+    check_files: bool = True,
+) -> tuple[DenseSplit, BadSampleLog]:  # fmt: skip
+    """The pictures to evaluate on, those for validation where there are any, else all; labels follow `classes`.
+
+    Raises:
+        UserError: as `open_dense`, or a class that is not among `classes`.
+    """
+    read = find_dense_reader(Path(root), task, check_files)
+    split = read("val") or read("train")
+    if split is None:
+        raise UserError(f"{root} has no images; give a folder that holds {LAYOUTS}")
+    log = settle([split.report], policy, folder)
+    if not split.records:
+        raise UserError(f"{root} has no usable image; see what is wrong with --bad-samples error")
+    if task == "semantic" and split.classes != classes:
+        # Masks hold numbers; the names must say the same of them.
+        raise UserError(
+            f"{root} lists the classes {_shorten(split.classes)}, training {_shorten(classes)}; make them one"
+        )
+    return align_dense(split, classes), log
+
+
+def _shorten(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
 def find_dense_reader(root: Path, task: DenseTask, check_files: bool) -> Reader:
     """What reads `root` for a task.
 
     Raises:
-        UserError: nothing that is known, or what does not hold what the task needs.
+        UserError: no folder, nothing that is known, or what does not hold what the task needs.
     """
+    if not root.is_dir():
+        raise UserError(f"--data {root} is not a folder; give one that holds {LAYOUTS}")
     if task == "semantic":
         listing = find_class_list(root)
         if listing is None:

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
-IGNORE = 255
 IGNORED_COLOR = (255, 255, 255)
 GOLDEN = 0.618034
 """Hues this far apart, a share of the circle, stay apart for any number of classes."""

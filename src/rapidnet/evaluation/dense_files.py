@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from rapidnet.data.dense_records import IGNORE
 from rapidnet.data.object_masks import encode_mask
 from rapidnet.environment import write_text_atomically
-from rapidnet.evaluation.dense_colors import IGNORE, IGNORED_COLOR, pick_colors
+from rapidnet.evaluation.dense_colors import IGNORED_COLOR, pick_colors
 
 
 def describe_detections(

@@ -8,13 +8,14 @@ from matplotlib.font_manager import findfont
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from rapidnet.evaluation.dense_colors import IGNORE, pick_colors
+from rapidnet.data.dense_records import IGNORE
+from rapidnet.evaluation.dense_colors import pick_colors
 
 Pixels = NDArray[np.uint8]
 
 OPACITY = 0.5
-MIN_SIDE = 480
-"""Smaller pictures are enlarged, so that their labels can be read."""
+MIN_SIDE, MAX_SIDE = 480, 2000
+"""Smaller pictures are enlarged, so that their labels can be read, unless the longer side would exceed the second."""
 CROWD_COLOR = (150, 150, 150)
 STRIP, INK = (24, 26, 30), (240, 240, 240)
 
@@ -41,7 +42,7 @@ def draw_objects(image: Pixels, objects: Mapping[str, Any], classes: Sequence[st
     pixels = image
     for index in chosen if "masks" in objects else []:
         pixels = blend(pixels, np.asarray(objects["masks"][index]), colors[index])
-    scale = max(1.0, MIN_SIDE / min(image.shape[:2]))
+    scale = _choose_scale(image)
     picture = _enlarge(pixels, scale)
     draw, font = ImageDraw.Draw(picture), load_font(max(12, round(min(picture.size) / 32)))
     for index in chosen:
@@ -65,9 +66,7 @@ def draw_classes(image: Pixels, mask: NDArray[Any], classes: Sequence[str]) -> I
     table = np.zeros((256, 3), dtype=np.uint8)
     table[: len(classes)] = colors
     mixed = (1 - OPACITY) * image + OPACITY * table[mask.astype(np.uint8)]
-    picture = _enlarge(
-        np.where(known[..., None], mixed + 0.5, image).astype(np.uint8), max(1.0, MIN_SIDE / min(image.shape[:2]))
-    )
+    picture = _enlarge(np.where(known[..., None], mixed + 0.5, image).astype(np.uint8), _choose_scale(image))
     present, counts = np.unique(mask[known], return_counts=True)
     order = present[np.argsort(-counts, kind="stable")].tolist()
     entries = [
@@ -87,6 +86,11 @@ def blend(image: Pixels, mask: NDArray[np.bool_], color: Sequence[int]) -> Pixel
 def load_font(size: int) -> ImageFont.FreeTypeFont:
     """The font that comes with matplotlib."""
     return ImageFont.truetype(findfont("DejaVu Sans"), size)
+
+
+def _choose_scale(image: Pixels) -> float:
+    height, width = image.shape[:2]
+    return max(1.0, min(MIN_SIDE / min(height, width), MAX_SIDE / max(height, width)))
 
 
 def _enlarge(pixels: Pixels, scale: float) -> Image.Image:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rapidnet.data.dense_records import IGNORE
 from rapidnet.errors import UserError
 
-IGNORE = 255
 RESAMPLES = 1000
 LEVEL = 0.95
 
