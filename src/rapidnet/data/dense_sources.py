@@ -89,7 +89,7 @@ def open_dense_evaluation(
     if task == "semantic" and split.classes != classes:
         # Masks hold numbers; the names must say the same of them.
         raise UserError(
-            f"{root} lists the classes {_shorten(split.classes)}, training {_shorten(classes)}; make them one"
+            f"{root} lists the classes {_shorten(split.classes)}, training {_shorten(classes)}; make the lists alike"
         )
     return align_dense(split, classes), log
 
