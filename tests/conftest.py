@@ -4,6 +4,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -52,6 +53,16 @@ def write_images(folder: Path, classes: dict[str, int], size: int = 40, seed: in
             pixels = (base + rng.integers(0, 90, base.shape)).astype(np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{n}.png")
     return folder
+
+
+def hash_folder(root: Path) -> str:
+    """Of every file's name, rights, time of change and bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        facts = path.stat()
+        digest.update(f"{path.relative_to(root)} {facts.st_mode} {facts.st_mtime_ns}".encode())
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rapidnet.models import create_detector as create_detector
     from rapidnet.models import create_model as create_model
+    from rapidnet.models import create_segmenter as create_segmenter
     from rapidnet.models import reparameterize as reparameterize
     from rapidnet.runtimes.bundle import open_bundle as open_bundle
 
-__all__ = ["create_model", "open_bundle", "reparameterize"]
+__all__ = ["create_detector", "create_model", "create_segmenter", "open_bundle", "reparameterize"]
 __version__ = "0.1.0"
 
 # A command imports the networks only when it runs, so that --help answers at once; an environment without torch

@@ -1,6 +1,5 @@
 """Do batches come in an order that can be repeated and entered in the middle, and do bad images follow the policy?"""
 
-import hashlib
 import os
 import pickle
 import signal
@@ -14,7 +13,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from conftest import tiny_config, write_images
+from conftest import hash_folder, tiny_config, write_images
 from rapidnet.config import AugmentConfig
 from rapidnet.data.bad_samples import BadSample, BadSampleLog
 from rapidnet.data.builtin import BuiltinScenes
@@ -117,15 +116,6 @@ def test_policies(tmp_path: Path, photos: Path) -> None:
         assert list(log.paths) == [str(bad)]
         assert (tmp_path / "q.txt").exists() == (policy == "quarantine")
     assert (tmp_path / "q.txt").read_text() == f"{bad}\n"
-
-
-def hash_folder(root: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        facts = path.stat()
-        digest.update(f"{path.relative_to(root)} {facts.st_mode} {facts.st_mtime_ns}".encode())
-        digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()
 
 
 def test_one_percent_of_corrupt_files_leaves_the_good_ones_as_they_are(tmp_path: Path) -> None:

@@ -105,18 +105,24 @@ class BuiltinScenes:
         label = index % len(CLASSES)
         samples = load_digits_of(self.split)[label]
         glyph = samples[rng.integers(len(samples))]
-        photos = load_photographs(self.split)
-        background = draw_background(photos[rng.integers(len(photos))], self.image_size, rng)
-        if self.split == "train":
-            if rng.random() < 0.5:
-                other = draw_background(photos[rng.integers(len(photos))], self.image_size, rng)
-                share = np.float32(rng.uniform(0.2, 0.8))
-                background = share * background + (1 - share) * other
-            background = recolor(background, rng)
+        background = draw_scenery(self.split, self.image_size, rng)
         alpha = draw_glyph(glyph, self.image_size, rng)
         image = compose(background, alpha, rng)
         mask = alpha > 0.5
         return Scene(image, np.array([label]), mask[None], tight_box(mask)[None])
+
+
+def draw_scenery(split: str, size: int, rng: np.random.Generator) -> Array:
+    """What lies behind the digits: a crop of a photograph of the split, in training often of two; [S, S, 3]."""
+    photos = load_photographs(split)
+    background = draw_background(photos[rng.integers(len(photos))], size, rng)
+    if split == "train":
+        if rng.random() < 0.5:
+            other = draw_background(photos[rng.integers(len(photos))], size, rng)
+            share = np.float32(rng.uniform(0.2, 0.8))
+            background = share * background + (1 - share) * other
+        background = recolor(background, rng)
+    return background
 
 
 def draw_background(photo: Image.Image, size: int, rng: np.random.Generator) -> Array:
@@ -145,9 +151,9 @@ def recolor(background: Array, rng: np.random.Generator) -> Array:
     return (background * gain + offset.astype(np.float32)).astype(np.float32, copy=False)
 
 
-def draw_glyph(glyph: Image.Image, size: int, rng: np.random.Generator) -> Array:
+def draw_glyph(glyph: Image.Image, size: int, rng: np.random.Generator, scale: tuple[float, float] = SCALE) -> Array:
     """The digit's opacity [S, S] in [0, 1] at a random place, height, stretch and rotation, wholly inside the scene."""
-    angle, height = np.deg2rad(rng.uniform(*ROTATION)), rng.uniform(*SCALE) * size
+    angle, height = np.deg2rad(rng.uniform(*ROTATION)), rng.uniform(*scale) * size
     scale_y = GLYPH_INK * GLYPH_SIDE / height
     scale_x = scale_y / rng.uniform(*STRETCH)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -164,6 +170,11 @@ def draw_glyph(glyph: Image.Image, size: int, rng: np.random.Generator) -> Array
 
 
 def compose(background: Array, alpha: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What `lay_over` gives, as pixels."""
+    return to_pixels(lay_over(background, alpha, rng))
+
+
+def lay_over(background: Array, alpha: Array, rng: np.random.Generator) -> Array:
     """Lay a digit of a random colour, told from what is behind it by its luminance, over the background; [S, S, 3]."""
     weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
     behind = float((background @ weights * alpha).sum() / max(float(alpha.sum()), 1e-6))
@@ -176,7 +187,11 @@ def compose(background: Array, alpha: Array, rng: np.random.Generator) -> NDArra
             color = 1 - (1 - color) * np.float32((1 - target) / max(1 - luminance, 1e-6))
         else:
             color = color * np.float32(target / max(luminance, 1e-6))
-    image = background + (color - background) * alpha[..., None]
+    return background + (color - background) * alpha[..., None]
+
+
+def to_pixels(image: Array) -> NDArray[np.uint8]:
+    """[0, 1] to whole numbers of 0 to 255; what lies outside is cut."""
     return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 

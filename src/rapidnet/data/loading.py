@@ -3,11 +3,11 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -50,6 +50,12 @@ class SizedDataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, key: Key) -> tuple[Tensor, Label] | BadSample: ...
+
+
+class KeyedDataset(Protocol):
+    """A map-style dataset of anything that a function collates, by (epoch, index)."""
+
+    def __getitem__(self, key: Key) -> Any: ...
 
 
 class ImageFolder(Dataset[tuple[Tensor, Label] | BadSample]):
@@ -132,21 +138,21 @@ def collate(items: list[tuple[Key, tuple[Tensor, Label] | BadSample]]) -> Batch:
     return Batch(images, targets, bad, [key for key, _ in items], good_keys)
 
 
-class _Keyed(Dataset[tuple[Key, tuple[Tensor, Label] | BadSample]]):
+class _Keyed(Dataset[tuple[Key, Any]]):
     """Hands each sample out with its key, so that batches know what they were made of."""
 
-    def __init__(self, dataset: SizedDataset) -> None:
+    def __init__(self, dataset: KeyedDataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, key: Key) -> tuple[Key, tuple[Tensor, Label] | BadSample]:
+    def __getitem__(self, key: Key) -> tuple[Key, Any]:
         return key, self.dataset[key]
 
 
 def build_loader(
-    dataset: SizedDataset, sampler: EpochSampler, batch_size: int, workers: int, train: bool,
-    rank: int = 0, world: int = 1,
+    dataset: KeyedDataset, sampler: EpochSampler, batch_size: int, workers: int, train: bool,
+    rank: int = 0, world: int = 1, collate: Callable[[list[Any]], Any] = collate,
 ) -> DataLoader:  # fmt: skip
-    """A loader of this process's share of each batch.
+    """A loader of this process's share of each batch, which `collate` makes from pairs (key, sample).
 
     In training an incomplete last batch is left out unless it is the only one; in evaluation every image comes once.
     """

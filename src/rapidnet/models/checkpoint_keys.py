@@ -5,10 +5,10 @@ works on dictionaries of tensors: reading files is timm's, with `weights_only=Tr
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from huggingface_hub.errors import EntryNotFoundError
@@ -45,6 +45,7 @@ AUTHORS_RULES = [
     (r"^prediction\.2\.", "pre_head.bn."),
     (r"^dist_head\.", "head_dist."),
 ]
+AnyT = TypeVar("AnyT")
 CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 
@@ -103,12 +104,24 @@ def unwrap_state_dict(checkpoint: dict[str, Any], use_ema: bool = True) -> dict[
 
 
 def _convert_item(key: str, value: Tensor) -> tuple[str, Tensor]:
+    converted = _convert_key(key)
+    return converted, value.flatten() if converted.endswith(".gamma") else value
+
+
+def _convert_key(key: str) -> str:
     layer_scale = re.fullmatch(r"backbone\.(\d+\.\d+)\.layer_scale_([12])", key)
     if layer_scale:
-        return f"stages.{layer_scale[1]}.layer_scale_{layer_scale[2]}.gamma", value.flatten()
+        return f"stages.{layer_scale[1]}.layer_scale_{layer_scale[2]}.gamma"
     for pattern, replacement in AUTHORS_RULES:
         key = re.sub(pattern, replacement, key)
-    return key, value
+    return key
+
+
+def convert_backbone(names: dict[str, AnyT], own: Collection[str]) -> dict[str, AnyT]:
+    """The authors' keys, whatever they lead to, as those of a `features_only` RapidNet, which are `own`."""
+    converted = {re.sub(r"^(stem|stages)\.(\d+)\.", r"\1_\2.", _convert_key(key)): v for key, v in names.items()}
+    _merge_inverted_residual_scales(converted, own)
+    return converted
 
 
 def check_backbone_keys(state: dict[str, Tensor], own: dict[str, Tensor], heads: tuple[str, ...]) -> None:
@@ -131,7 +144,7 @@ def check_backbone_keys(state: dict[str, Tensor], own: dict[str, Tensor], heads:
             raise CheckpointMismatchError(f"the checkpoint is of another architecture: unexpected key '{key}'")
 
 
-def _merge_inverted_residual_scales(state: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+def _merge_inverted_residual_scales(state: dict[str, AnyT], own: Collection[str]) -> None:
     # The authors call the single scale of an inverted residual layer_scale_1 too; ours is layer_scale.
     for key in [key for key in state if key.endswith(".layer_scale_1.gamma") and key not in own]:
         single = key.replace("layer_scale_1", "layer_scale")

@@ -18,8 +18,9 @@ from torch import nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
+from rapidnet.models.features import FeatureBackbone
 from rapidnet.models.rapidnet import RapidNet
-from rapidnet.models.reparameterize import reparameterize
+from rapidnet.models.reparameterize import is_folded, reparameterize
 
 
 def fold_any(model: nn.Module) -> nn.Module:
@@ -28,7 +29,11 @@ def fold_any(model: nn.Module) -> nn.Module:
     A network that torch.fx cannot trace keeps its BatchNorms: runtimes fold most of them by themselves.
     """
     folded = reparameterize(model)
-    if any(isinstance(module, RapidNet) for module in folded.modules()):
+    backbones = [module for module in folded.modules() if isinstance(module, FeatureBackbone)]
+    for backbone in backbones:
+        # A detector cannot be traced as a whole, its backbone can.
+        backbone.body = backbone.body if is_folded(backbone.body) else fold_any(backbone.body)
+    if backbones or any(isinstance(module, RapidNet) for module in folded.modules()):
         return folded
     folded = reparameterize_model(folded).eval()
     # Before torch.fx looks: it takes timm's own kinds of layers apart.

@@ -1,6 +1,7 @@
 """How is a trained network folded into its deployed form, exactly?
 
-conv+BN become one convolution, the depthwise skip one kernel, each layer scale the 1x1 before it, both heads one.
+conv+BN become one convolution, the depthwise skip one kernel, each layer scale the 1x1 before it, both heads one;
+in detectors and segmenters the heads' and the pyramid's conv+BN, too.
 The folded network computes the same function: to 1e-10 in float64, to rounding in float32.
 """
 
@@ -11,8 +12,10 @@ import torch
 from timm.layers import LayerScale2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torchvision.ops import Conv2dNormActivation
 
 from rapidnet.errors import UserError
+from rapidnet.models.one_stage import LevelConvNorm
 from rapidnet.models.rapidnet import ConvNorm, InvertedResidual, RapidNet, RapidNetBlock, RepDepthwiseConv
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
@@ -22,7 +25,8 @@ def reparameterize(model: ModelT) -> ModelT:
     """Return a folded copy of `model`; the model itself is left alone. Folding twice changes nothing more.
 
     Args:
-        model: a RapidNet, a `features_only` one, or any network that contains RapidNet's blocks, in eval mode.
+        model: a RapidNet, a `features_only` one, or any network that contains RapidNet's blocks, such as our
+            detectors and segmenters, in eval mode.
     Raises:
         UserError: the model is in training mode, where BatchNorm has no fixed statistics to fold.
     """
@@ -32,8 +36,10 @@ def reparameterize(model: ModelT) -> ModelT:
     with torch.no_grad():
         # BatchNorm first: a layer scale then multiplies the convolution that already holds it.
         for module in list(folded.modules()):
-            if isinstance(module, ConvNorm):
-                _fold_batch_norm(module)
+            if isinstance(module, ConvNorm | Conv2dNormActivation):
+                _fold_batch_norms(module)
+            elif isinstance(module, LevelConvNorm):
+                _fold_levels(module)
         for module in list(folded.modules()):
             if isinstance(module, InvertedResidual):
                 module.layer_scale = _fold_layer_scale(module.layer_scale, module.project)
@@ -53,17 +59,34 @@ def is_folded(model: nn.Module) -> bool:
     return not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
-def _fold_batch_norm(module: ConvNorm) -> None:
-    bn = module.bn
-    if not isinstance(bn, nn.BatchNorm2d):
+def _fold_batch_norms(module: nn.Sequential) -> None:
+    """Fold each BatchNorm of a sequence into the convolution just before it."""
+    previous: nn.Module | None = None
+    for name, layer in list(module.named_children()):
+        if isinstance(previous, nn.Conv2d) and isinstance(layer, nn.BatchNorm2d):
+            _fold_batch_norm(previous, layer)
+            setattr(module, name, nn.Identity())
+        previous = layer
+
+
+def _fold_levels(module: LevelConvNorm) -> None:
+    """Give each level a copy of the shared convolution, with its BatchNorm folded in, in the norm's place."""
+    shared = module.conv
+    if not isinstance(shared, nn.Conv2d) or not all(isinstance(norm, nn.BatchNorm2d) for norm in module.norms):
         return
-    assert bn.running_mean is not None and bn.running_var is not None
-    conv = module.conv
+    for i, norm in enumerate(module.norms):
+        conv = deepcopy(shared)
+        _fold_batch_norm(conv, norm)
+        module.norms[i] = conv
+    module.conv = nn.Identity()
+
+
+def _fold_batch_norm(conv: nn.Conv2d, bn: nn.Module) -> None:
+    assert isinstance(bn, nn.BatchNorm2d) and bn.running_mean is not None and bn.running_var is not None
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
     )
     _set_weights(conv, weight, bias)
-    module.bn = nn.Identity()
 
 
 def _fold_layer_scale(scale: nn.Module, before: nn.Module | None) -> nn.Module:
