@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from conftest import randomize
 from models.dense import small_detector
 from rapidnet.errors import UserError
 from rapidnet.models.exportable_detector import ExportableDetector
@@ -18,19 +19,17 @@ from rapidnet.models.reparameterize import is_folded
 from rapidnet.runtimes.detections import select_detections
 
 SIZE = (64, 96)
+THRESHOLD = 0.9
 
 
 @pytest.fixture(scope="module")
 def detector() -> Any:
     """With weights large enough that boxes and scores differ from one another, and statistics to fold."""
-    model: Any = small_detector("fcos", min_size=64, max_size=96, score_threshold=0.12, detections=30)
-    generator = torch.Generator().manual_seed(0)
+    model: Any = small_detector("fcos", min_size=64, max_size=96, score_threshold=THRESHOLD, detections=30)
+    randomize(model)
     with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if "norms" in name and name.endswith(("running_mean", "running_var", "weight")):
-                value.copy_(torch.rand(value.shape, generator=generator) + 0.5)
-        for layer, size in ((model.head.cls_logits, 2.0), (model.head.bbox_reg, 0.5), (model.head.bbox_ctrness, 0.5)):
-            layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * size)
+        for layer in (model.head.cls_logits, model.head.bbox_reg, model.head.bbox_ctrness):
+            layer.weight.mul_(10)
     return model.eval()
 
 
@@ -58,7 +57,7 @@ def test_raw_answers_select_to_the_detectors(detector: Any, pixels: Tensor) -> N
     boxes, scores = network(pixels)
     points = 8 * 12 + 4 * 6 + 2 * 3
     assert boxes.shape == (points, 4) and scores.shape == (points, 3)
-    found = select_detections(boxes.numpy(), scores.numpy(), 0.12, 0.6, detections=30)
+    found = select_detections(boxes.numpy(), scores.numpy(), THRESHOLD, 0.6, detections=30)
     assert np.array_equal(found.labels, answer["labels"].numpy())
     assert np.allclose(found.boxes, answer["boxes"], atol=1e-4) and np.allclose(
         found.scores, answer["scores"], atol=1e-6

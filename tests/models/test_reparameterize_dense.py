@@ -92,7 +92,7 @@ def test_refused_in_training_mode(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "part"),
     [
-        ("mask_rcnn", "stages_3.1.mixer.fc2.bn.running_var"),
+        ("mask_rcnn", "stages_3.2.mixer.fc2.bn.running_var"),
         ("fcos", "fpn.inner_blocks.1.1.running_mean"),
         ("fcos", "class_tower.0.norms.1.running_mean"),
         ("fcos", "box_tower.1.norms.0.weight"),
