@@ -107,7 +107,9 @@ def speed_attempts() -> str:
     if not rows:
         return "Not measured yet."
     order = ("fp32", "bf16", "int8")
-    rows.sort(key=lambda row: (row["runtime"], order.index(row["precision"]), row["bound"]))
+    rows.sort(
+        key=lambda row: (row["runtime"], order.index(row["precision"]), row["bound"], row["expected"] is not None)
+    )
     return table(
         ["tried", "in", "expected, of as exported", "measured, of as exported (95% interval)", "of MobileNetV2 x1.4"],
         [
@@ -129,7 +131,9 @@ def activations() -> str:
     lines = []
     for name in dict.fromkeys(row["name"] for row in ratios):
         mine = {row["format"]: row for row in exports if row["model_options"].get("act_layer", "gelu") == name}
-        cells = [f"{next(iter(mine.values()))['network']:.2f}"]
+        if set(mine) != set(runtimes):
+            continue
+        cells = [f"{mine[runtimes[0]]['network']:.2f}"]
         for runtime in runtimes:
             low, high = mine[runtime]["artifact_interval"]
             cells.append(f"{mine[runtime]['artifact']:.2f} ({low:.2f} to {high:.2f})")

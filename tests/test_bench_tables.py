@@ -83,8 +83,8 @@ def test_attempts_at_speed(results: Path) -> None:
     ):  # fmt: skip
         append_row(results / "speed_attempts.jsonl", attempt)
     assert bench_tables.speed_attempts().splitlines()[2:] == [
-        "| new | openvino int8 | 0.970 | 0.900 (0.890 to 0.911) | 0.895 (0.890 to 0.911) |",
         "| old | openvino int8 |  | 0.900 (0.890 to 0.911) | 0.895 (0.890 to 0.911) |",
+        "| new | openvino int8 | 0.970 | 0.900 (0.890 to 0.911) | 0.895 (0.890 to 0.911) |",
         "| ReLU: not a GELU | openvino int8 | 0.950 | 0.900 (0.890 to 0.911) | 0.895 (0.890 to 0.911) |",
     ]
 
