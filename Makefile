@@ -13,7 +13,7 @@ test: .venv/ready
 	$(PYTEST) -m "not slow"
 
 slow-test: .venv/ready
-	$(PYTEST) -m slow
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -11,12 +11,14 @@ from rich.console import Console
 from rapidnet.benchmark.contestants import Contestant
 from rapidnet.benchmark.hints import HINTS, find_hint
 from rapidnet.benchmark.profile import build_profile_table, describe_placement, describe_profile, profile_apart
+from rapidnet.config.bench import Point
 from rapidnet.errors import UserError
 from rapidnet.runtimes.operator_time import OUTSIDE
 
 
 def contestant(runtime: str, precision: str = "fp32") -> Contestant:
-    return Contestant("tiny", "rapidnet_ti", runtime, precision, "bundle", {"path": "tiny", "arithmetic": ""})
+    arguments = {"path": "tiny", "arithmetic": "", "batch": 1, "image_size": 64}
+    return Contestant("tiny", "rapidnet_ti", runtime, precision, "bundle", arguments, Point(1, 0))
 
 
 def operator(kind: str, unit: str, **measure: float) -> dict[str, Any]:

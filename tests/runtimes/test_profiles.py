@@ -25,7 +25,7 @@ from rapidnet.runtimes.ncnn_profile import time_layer
 from rapidnet.runtimes.operator_time import OUTSIDE, OperatorEstimate, OperatorTime
 from rapidnet.runtimes.profiles import PROFILERS, profile_artifact
 
-CONVOLUTIONS, DEPTHWISE, ACTIVATIONS = 27, 6, 14
+CONVOLUTIONS, DEPTHWISE, ACTIVATIONS, HEADS = 27, 6, 14, 2
 """Of the tiny network, its heads among them."""
 slow = pytest.mark.slow
 COMPILED = ["onnx", "openvino", "ncnn", "litert", pytest.param("executorch", marks=slow)]
@@ -55,7 +55,9 @@ def test_every_operator_is_told(name: str, artifacts: Any) -> None:
     assert len({operator.name for operator in operators}) == len(operators)
     assert min(operator.ms for operator in operators) >= 0 and sum(operator.ms for operator in operators) > 0
     computing = [operator for operator in operators if operator.unit != FUSED]
-    assert count_kinds(computing, "conv", "gemm", "innerproduct") == CONVOLUTIONS
+    # OpenVINO counts whole microseconds on average: the heads, of one pixel each, may show none at all.
+    missed = CONVOLUTIONS - count_kinds(computing, "conv", "gemm", "innerproduct")
+    assert 0 <= missed <= (HEADS if name == "openvino" else 0)
     # torch's kinds of convolution do not tell depthwise ones, OpenVINO computes its GELUs within convolutions.
     told = {"onnx": 0, "torch": 0}.get(name, DEPTHWISE)
     assert count_kinds(operators, "dwconv", "groupconv", "depthwise") == told
