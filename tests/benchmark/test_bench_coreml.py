@@ -73,7 +73,8 @@ def test_the_units_are_said() -> None:
 def test_a_computers_figure_is_not_taken_for_a_phones(runtime: str, said: bool, capsys: pytest.CaptureFixture) -> None:
     row = {
         "study": "bench", "name": "ours", "runtime": runtime, "precision": "fp32", "threads": 1, "batch": 1,
-        "image_size": 224, "reasons": [], "mode": "quick", "governor": "unknown", "turbo": "unknown", "load_before": "unknown",
+        "image_size": 224, "reasons": [], "mode": "quick", "governor": "unknown", "turbo": "unknown",
+        "load_before": "unknown",
         "load_after": "unknown", "used_by_others": 0.01, "gemm_gflops": 100.0, "gemm": "numpy",
         "compute_unit_asked": "CPU", "compute_unit_used": "CPU",
         "environment": {"cpu": "A Processor", "cpu_count": 2, "os": "Linux x86_64"},
