@@ -3,9 +3,9 @@
     python scripts/speed_attempts.py --results results/speed_attempts.jsonl
 
 Each attempt changes the network as exported in one way; all of a runtime and precision take turns with MobileNetV2
-x1.4, one image, one thread. `expected` was written before this script's first run, but
-after trials by hand on a busy machine that had shown most of int8 and some of the rest. Bounds are no attempts: they compute another
-function and show what a GELU that cost nothing, or next to nothing, would give.
+x1.4, one image, one thread. `expected` was written before this script's first run,
+but after trials by hand on a busy machine that had shown most of int8 and some of the rest. Bounds are no attempts:
+they compute another function and show what a GELU that cost nothing, or next to nothing, would give.
 """
 
 import argparse
