@@ -12,7 +12,7 @@ from rapidnet.data.builtin_objects import MAX_HIDDEN, SEMANTIC_CLASSES, BuiltinO
 
 
 def test_the_same_key_gives_the_same_scene() -> None:
-    first, again, other = (BuiltinObjects("train", 40, 96, "instances", seed) for seed in (1, 1, 2))
+    first, again, other = (BuiltinObjects("train", 40, 96, "instance", seed) for seed in (1, 1, 2))
     image, targets = first.load(17, 3)
     assert image.shape == (3, 96, 96) and image.dtype == torch.uint8
     assert torch.equal(image, again.load(17, 3)[0]) and torch.equal(targets["masks"], again.load(17, 3)[1]["masks"])
@@ -29,7 +29,7 @@ def test_validation_is_fixed() -> None:
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_boxes_masks_and_classes_agree(split: str) -> None:
-    instances = BuiltinObjects(split, 120, 96, "instances")  # type: ignore[arg-type]
+    instances = BuiltinObjects(split, 120, 96, "instance")  # type: ignore[arg-type]
     semantic = BuiltinObjects(split, 120, 96, "semantic")  # type: ignore[arg-type]
     assert instances.classes == CLASSES and semantic.classes == SEMANTIC_CLASSES == ["background", *CLASSES]
     counts, heights, labels = [], [], []
@@ -54,7 +54,7 @@ def test_boxes_masks_and_classes_agree(split: str) -> None:
 
 
 def test_no_digit_is_hidden_by_more_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    scenes = BuiltinObjects("val", 150, 96, "instances")
+    scenes = BuiltinObjects("val", 150, 96, "instance")
     drawn: list[np.ndarray] = []
 
     def spy(background: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -80,5 +80,5 @@ def test_training_and_validation_share_no_digit(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(builtin_objects, "draw_scenery", spy(builtin.draw_scenery))
     for split in ("train", "val"):
         asked.clear()
-        BuiltinObjects(split, 3, 64, "detection").load(1)  # type: ignore[arg-type]
+        BuiltinObjects(split, 3, 64, "detect").load(1)  # type: ignore[arg-type]
         assert asked == [split] * 2

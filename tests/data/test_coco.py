@@ -33,7 +33,7 @@ def test_boxes_masks_and_names(tmp_path: Path) -> None:
     assert split.classes == ["cat", "dog"] and split.category_ids == [5, 9], "in the order of their numbers"
     assert split.report.counts == {"images": 4, "images without objects": 1, "objects": 6, "crowds": 0}
     assert kinds(split) == {} and split.report.summarize() == ""
-    image, targets = RecordSource(split, "instances").load(1)
+    image, targets = RecordSource(split, "instance").load(1)
     assert image.shape == (3, HEIGHT, WIDTH) and targets["size"] == (HEIGHT, WIDTH) and targets["image_id"] == 2
     assert targets["boxes"].tolist() == [[2, 3, 22, 30], [30.5, 10, 50, 35.25]]
     assert targets["labels"].tolist() == [0, 1] and targets["area"].tolist() == [540, 492.375]
@@ -42,9 +42,9 @@ def test_boxes_masks_and_names(tmp_path: Path) -> None:
     assert np.array_equal(targets["masks"][0].numpy(), expected)
     with Image.open(tmp_path / "train" / "2.png") as file:
         assert np.array_equal(np.asarray(file).transpose(2, 0, 1), image.numpy())
-    empty = RecordSource(split, "instances").targets(3)
+    empty = RecordSource(split, "instance").targets(3)
     assert empty["boxes"].shape == (0, 4) and empty["masks"].shape == (0, HEIGHT, WIDTH)
-    assert "masks" not in RecordSource(split, "detection").targets(0)
+    assert "masks" not in RecordSource(split, "detect").targets(0)
 
 
 def test_crowds_small_boxes_and_both_kinds_of_run_lengths(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_crowds_small_boxes_and_both_kinds_of_run_lengths(tmp_path: Path) -> Non
     ]
     split = read(write_coco(tmp_path, content))
     assert kinds(split) == {} and split.report.counts["crowds"] == 1
-    targets = RecordSource(split, "instances").targets(0)
+    targets = RecordSource(split, "instance").targets(0)
     assert targets["iscrowd"].tolist() == [True, False, False]
     assert targets["masks"][0].sum() == 5 * HEIGHT and bool(targets["masks"][0, :, 10:15].all())
     assert targets["masks"][1].sum() == 1
@@ -139,7 +139,7 @@ def test_what_is_wrong_is_named_counted_and_left_out(tmp_path: Path, case: str) 
     assert (listed.read_text().splitlines() if listed.exists() else []) == list(log.paths)
     assert hash_folder(data) == before, "files are only read"
     for index in range(len(split.records)):
-        RecordSource(split, "instances").load(index)
+        RecordSource(split, "instance").load(index)
 
 
 def test_a_sound_file_passes_under_error_and_leaves_no_report(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_rounding_is_clipped_and_no_flaw(tmp_path: Path) -> None:
     content["annotations"][0]["bbox"] = [-0.04, 3, 20, HEIGHT - 3 + 0.5]
     split = read(write_coco(tmp_path, content))
     assert kinds(split) == {} and split.report.counts["boxes clipped by less than a pixel"] == 1
-    assert RecordSource(split, "detection").targets(0)["boxes"][0].tolist() == [0, 3, pytest.approx(19.96), HEIGHT]
+    assert RecordSource(split, "detect").targets(0)["boxes"][0].tolist() == [0, 3, pytest.approx(19.96), HEIGHT]
 
 
 def test_outlines_matter_only_to_masks(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_unchecked_files_are_noticed_when_they_are_read(tmp_path: Path) -> None:
     split = read(path, check_files=False)
     assert kinds(split) == {} and len(split.records) == 4
     with pytest.raises(UserError, match=r"2\.png.*40x60.*EXIF"):
-        RecordSource(split, "detection").load(1)
+        RecordSource(split, "detect").load(1)
 
 
 def test_pictures_are_taken_upright(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_pictures_are_taken_upright(tmp_path: Path) -> None:
     turned[0x0112] = 6
     Image.new("RGB", (HEIGHT, WIDTH), "red").save(tmp_path / "train" / "1.jpg", exif=turned)
     split = read(path)
-    assert kinds(split) == {} and RecordSource(split, "detection").load(0)[0].shape == (3, HEIGHT, WIDTH)
+    assert kinds(split) == {} and RecordSource(split, "detect").load(0)[0].shape == (3, HEIGHT, WIDTH)
     Image.new("RGB", (WIDTH, HEIGHT), "red").save(tmp_path / "train" / "1.jpg", exif=turned)
     split = read(path)
     assert kinds(split) == {"image size": 1} and "EXIF" in split.report.summarize()

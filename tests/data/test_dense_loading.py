@@ -28,8 +28,8 @@ AUGMENT = DetectionAugment((30, 40), 80, (0.8, 1.3), (32, 32))
 
 
 def open_objects(root: Path) -> DenseDataset:
-    split = open_dense(root, "instances", "skip", val_fraction=0.01, check_files=False).train
-    return DenseDataset(RecordSource(split, "instances"), DetectionTrain(AUGMENT), seed=0)
+    split = open_dense(root, "instance", "skip", val_fraction=0.01, check_files=False).train
+    return DenseDataset(RecordSource(split, "instance"), DetectionTrain(AUGMENT), seed=0)
 
 
 def open_pixels(root: Path) -> DenseDataset:
@@ -103,11 +103,11 @@ def test_many_masks_of_a_large_picture_are_refused_not_drawn(tmp_path: Path) -> 
     write_coco(tmp_path, content, images=2)
     for number in (1, 2):
         write_picture(tmp_path / "train" / f"{number}.png", number, 1500, 1500)
-    found = open_dense(tmp_path, "instances", val_fraction=0.5)
+    found = open_dense(tmp_path, "instance", val_fraction=0.5)
     crowded = next(s for s in (found.train, found.val) if len(s.records[0].objects or ()))
-    bad = DenseDataset(RecordSource(crowded, "instances"), DenseEvaluation(40, 60), 0)[0, 0]
+    bad = DenseDataset(RecordSource(crowded, "instance"), DenseEvaluation(40, 60), 0)[0, 0]
     assert isinstance(bad, BadSample) and "699 masks of 1500x1500 pixels" in bad.message
-    good = DenseDataset(RecordSource(crowded, "detection"), DenseEvaluation(40, 60), 0)[0, 0]
+    good = DenseDataset(RecordSource(crowded, "detect"), DenseEvaluation(40, 60), 0)[0, 0]
     assert not isinstance(good, BadSample) and len(good[1]["boxes"]) == 699
 
 
@@ -131,7 +131,7 @@ def test_padding_of_a_batch(tmp_path: Path) -> None:
 
 
 def test_built_in_scenes_come_in_batches_and_by_pickle() -> None:
-    dataset = DenseDataset(BuiltinObjects("train", 8, 64, "instances", seed=5), DetectionTrain(AUGMENT), seed=5)
+    dataset = DenseDataset(BuiltinObjects("train", 8, 64, "instance", seed=5), DetectionTrain(AUGMENT), seed=5)
     again = pickle.loads(pickle.dumps(dataset))
     assert same(read(dataset, collate_objects), read(again, collate_objects))
     objects = [len(targets["boxes"]) for batch in read(dataset, collate_objects) for targets in batch.targets]

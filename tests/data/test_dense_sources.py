@@ -38,11 +38,11 @@ def test_coco_with_its_own_validation(tmp_path: Path) -> None:
     write_coco(tmp_path, content, "val", 3)
     (tmp_path / "annotations" / "captions_train.json").write_text("{}")
     before = hash_folder(tmp_path)
-    data = open_dense(tmp_path, "instances")
+    data = open_dense(tmp_path, "instance")
     assert (len(data.train.records), len(data.val.records)) == (4, 3)
     assert data.val.classes == data.train.classes == ["cat", "dog"]
     assert data.val.category_ids == [9, 5], "results carry the numbers of their own file"
-    assert RecordSource(data.val, "detection").targets(0)["labels"].tolist() == [1, 0]
+    assert RecordSource(data.val, "detect").targets(0)["labels"].tolist() == [1, 0]
     assert hash_folder(tmp_path) == before
 
 
@@ -53,35 +53,35 @@ def test_coco_pictures_are_found(tmp_path: Path, place: str) -> None:
     if place != "train":
         for picture in (tmp_path / "train").iterdir():
             picture.rename(tmp_path / place / picture.name)
-    assert len(open_dense(tmp_path, "detection").train.records) == 3
+    assert len(open_dense(tmp_path, "detect").train.records) == 3
     beside = tmp_path / "train" / "_annotations.coco.json"
     path.rename(beside)
     for picture in (tmp_path / place).glob("*.png"):
         picture.rename(tmp_path / "train" / picture.name)
-    assert len(open_dense(tmp_path, "detection").train.records) == 3
+    assert len(open_dense(tmp_path, "detect").train.records) == 3
 
 
 def test_held_out_pictures_are_seeded_and_disjoint(tmp_path: Path) -> None:
     write_coco(tmp_path, images=12)
-    first, again, other = (open_dense(tmp_path, "detection", val_fraction=0.25, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (open_dense(tmp_path, "detect", val_fraction=0.25, seed=seed) for seed in (0, 0, 1))
     assert names(first.val) == names(again.val) != names(other.val)
     assert sorted(names(first.train) + names(first.val)) == sorted(f"{n}.png" for n in range(1, 13))
     assert len(first.val.records) == 3
     write_coco(tmp_path, coco_content(3), "val", 3)
-    assert len(open_dense(tmp_path, "detection", holdout=True, val_fraction=0.25).val.records) == 3
-    assert len(open_dense(tmp_path, "detection", holdout=True, val_fraction=0.25).train.records) == 9
+    assert len(open_dense(tmp_path, "detect", holdout=True, val_fraction=0.25).val.records) == 3
+    assert len(open_dense(tmp_path, "detect", holdout=True, val_fraction=0.25).train.records) == 9
 
 
 def test_exclude(tmp_path: Path) -> None:
     write_coco(tmp_path)
-    data = open_dense(tmp_path, "detection", exclude="2.png")
+    data = open_dense(tmp_path, "detect", exclude="2.png")
     assert "2.png" not in names(data.train) + names(data.val)
     listing = tmp_path / "quarantine.txt"
     listing.write_text(f"{tmp_path / 'train' / '3.png'}\n")
-    data = open_dense(tmp_path, "detection", exclude=str(listing))
+    data = open_dense(tmp_path, "detect", exclude=str(listing))
     assert sorted(names(data.train) + names(data.val)) == ["1.png", "2.png", "4.png"]
     with pytest.raises(UserError, match="leaves out no image"):
-        open_dense(tmp_path, "detection", exclude="nothing*")
+        open_dense(tmp_path, "detect", exclude="nothing*")
 
 
 def test_policies(tmp_path: Path) -> None:
@@ -89,9 +89,9 @@ def test_policies(tmp_path: Path) -> None:
     write_coco(data)
     (data / "train" / "2.png").unlink()
     with pytest.raises(UserError, match="1x unusable image"):
-        open_dense(data, "detection")
+        open_dense(data, "detect")
     for policy in ("skip", "quarantine"):
-        found = open_dense(data, "detection", policy, out)
+        found = open_dense(data, "detect", policy, out)
         assert list(found.bad_samples.paths) == [str(data / "train" / "2.png")]
         assert out.exists() == (policy == "quarantine")
     assert (out / "quarantine.txt").read_text() == f"{data / 'train' / '2.png'}\n"
@@ -101,10 +101,10 @@ def test_policies(tmp_path: Path) -> None:
 def test_yolo_by_a_list_of_classes(tmp_path: Path) -> None:
     write_yolo(tmp_path)
     write_yolo(tmp_path, "val", 2)
-    data = open_dense(tmp_path, "detection")
+    data = open_dense(tmp_path, "detect")
     assert (len(data.train.records), len(data.val.records), data.train.classes) == (3, 2, ["cat", "dog"])
     with pytest.raises(UserError, match=r"boxes \(YOLO\) and no masks"):
-        open_dense(tmp_path, "instances")
+        open_dense(tmp_path, "instance")
 
 
 @pytest.mark.parametrize("listed", [["cat", "dog"], {0: "cat", 1: "dog"}])
@@ -114,7 +114,7 @@ def test_yolo_by_data_yaml(tmp_path: Path, listed: object) -> None:
     (tmp_path / "classes.txt").unlink()
     content = {"names": listed, "train": ["../images/train"], "val": "images/valid", "path": ""}
     (tmp_path / "data.yaml").write_text(yaml.safe_dump(content))
-    data = open_dense(tmp_path, "detection")
+    data = open_dense(tmp_path, "detect")
     assert (len(data.train.records), len(data.val.records), data.train.classes) == (3, 2, ["cat", "dog"])
     for broken, words in (
         ({"names": listed, "train": "images/nowhere"}, "'images/nowhere'"), ({"train": "images/train"}, "names"),
@@ -123,7 +123,7 @@ def test_yolo_by_data_yaml(tmp_path: Path, listed: object) -> None:
     ):  # fmt: skip
         (tmp_path / "data.yaml").write_text(yaml.safe_dump(broken))
         with pytest.raises(UserError, match=words):
-            open_dense(tmp_path, "detection")
+            open_dense(tmp_path, "detect")
 
 
 def test_class_masks(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_ade20k_as_published_and_as_prepared(tmp_path: Path, first: int) -> None
 
 
 def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
-    for task in ("detection", "instances", "semantic"):
+    for task in ("detect", "instance", "semantic"):
         with pytest.raises(UserError, match="not a folder"):
             open_dense(tmp_path / "nowhere", task)  # type: ignore[arg-type]
         (tmp_path / "empty").mkdir(exist_ok=True)
@@ -162,17 +162,17 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
     write_coco(coco)
     (coco / "annotations" / "instances_train2.json").write_text("{}")
     with pytest.raises(UserError, match="several annotation files for train"):
-        open_dense(coco, "detection")
+        open_dense(coco, "detect")
     (coco / "annotations" / "instances_train2.json").unlink()
     content = coco_content()
     content["categories"][0]["name"] = "dgo"
     write_coco(coco, content, "val")
     with pytest.raises(UserError, match=r"'dgo' that training lacks.*'dog'"):
-        open_dense(coco, "detection")
+        open_dense(coco, "detect")
     for picture in (coco / "train").iterdir():
         picture.unlink()
     with pytest.raises(UserError, match="none of its images"):
-        open_dense(coco, "detection")
+        open_dense(coco, "detect")
     single = tmp_path / "single"
     write_masks(single, images=1)
     with pytest.raises(UserError, match="1 usable image"):
@@ -182,14 +182,14 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
 def test_evaluation_takes_validation_where_there_is_one_and_follows_the_classes_of_training(tmp_path: Path) -> None:
     coco, masks = tmp_path / "coco", tmp_path / "masks"
     write_coco(coco)
-    split, log = open_dense_evaluation(coco, "detection", ["bird", "dog", "cat"])
+    split, log = open_dense_evaluation(coco, "detect", ["bird", "dog", "cat"])
     assert len(split.records) == 4 and log.paths == {}
     assert split.records[0].objects is not None and split.records[0].objects.labels.tolist() == [2, 1]
     assert split.category_ids == [10, 9, 5], "a class its file lacks takes a number of no other"
     write_coco(coco, coco_content(3), "val", 3)
-    assert len(open_dense_evaluation(coco, "detection", ["cat", "dog"])[0].records) == 3
+    assert len(open_dense_evaluation(coco, "detect", ["cat", "dog"])[0].records) == 3
     with pytest.raises(UserError, match="'dog' that training lacks"):
-        open_dense_evaluation(coco, "detection", ["cat"])
+        open_dense_evaluation(coco, "detect", ["cat"])
     write_masks(masks)
     assert len(open_dense_evaluation(masks, "semantic", ["class 0", "class 1", "class 2"])[0].records) == 3
     with pytest.raises(UserError, match="lists the classes class 0, class 1, class 2, training class 1"):
@@ -211,7 +211,7 @@ SHARED = Path(os.environ.get("RAPIDNET_TEST_DATA", "nowhere"))
 
 @pytest.mark.skipif(not (SHARED / "coco480").is_dir(), reason="RAPIDNET_TEST_DATA names no folder with coco480")
 def test_real_folders_pass_under_error() -> None:
-    coco = open_dense(SHARED / "coco480", "instances")
+    coco = open_dense(SHARED / "coco480", "instance")
     assert (coco.train.report.counts["objects"], coco.val.report.counts["objects"]) == (1732, 1560)
     camvid = open_dense(SHARED / "camvid", "semantic")
     assert (len(camvid.train.records), len(camvid.val.records), len(camvid.train.classes)) == (184, 51, 11)
@@ -221,5 +221,5 @@ def test_real_folders_pass_under_error() -> None:
 
 def test_the_size_of_the_picture_is_that_of_the_file(tmp_path: Path) -> None:
     write_yolo(tmp_path, images=2)
-    record = open_dense(tmp_path, "detection").train.records[0]
+    record = open_dense(tmp_path, "detect").train.records[0]
     assert (record.height, record.width) == (HEIGHT, WIDTH)

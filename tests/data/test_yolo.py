@@ -18,11 +18,11 @@ def test_boxes(tmp_path: Path) -> None:
     (tmp_path / "labels" / "train" / "1.txt").write_text("")
     split = read_yolo([tmp_path / "images" / "train"], CLASSES, "train")
     assert split.report.counts == {"images": 3, "images without objects": 2, "objects": 2, "crowds": 0}
-    image, targets = RecordSource(split, "detection").load(0)
+    image, targets = RecordSource(split, "detect").load(0)
     assert image.shape == (3, HEIGHT, WIDTH)
     assert targets["boxes"].tolist() == [[15, 15, 45, 25], pytest.approx([3, 4, 9, 12])]
     assert targets["labels"].tolist() == [0, 1] and targets["area"].tolist() == pytest.approx([300, 48])
-    assert RecordSource(split, "detection").targets(1)["boxes"].shape == (0, 4)
+    assert RecordSource(split, "detect").targets(1)["boxes"].shape == (0, 4)
 
 
 @pytest.mark.parametrize(

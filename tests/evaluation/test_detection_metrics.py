@@ -246,8 +246,8 @@ SHARED = Path(os.environ.get("RAPIDNET_TEST_DATA", "nowhere"))
 
 @pytest.mark.skipif(not (SHARED / "coco480").is_dir(), reason="RAPIDNET_TEST_DATA names no folder with coco480")
 def test_the_truth_of_real_photographs_has_a_precision_of_one() -> None:
-    split = open_dense(SHARED / "coco480", "instances").val
-    source, meter = RecordSource(split, "instances"), DetectionMeter(split.classes, with_masks=True)
+    split = open_dense(SHARED / "coco480", "instance").val
+    source, meter = RecordSource(split, "instance"), DetectionMeter(split.classes, with_masks=True)
     for index in range(len(source)):
         truth: Any = source.targets(index)
         single = ~truth["iscrowd"]

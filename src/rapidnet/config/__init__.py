@@ -1,7 +1,7 @@
 """Plain dataclasses, one for each command."""
 
 from rapidnet.config.bench import BenchConfig, BenchImportConfig
-from rapidnet.config.choices import BadSamples, Weights
+from rapidnet.config.choices import BadSamples, DenseTask, Weights
 from rapidnet.config.commands import (
     AuditConfig,
     BuiltinConfig,
@@ -11,9 +11,11 @@ from rapidnet.config.commands import (
     QuickstartConfig,
     ShardConfig,
 )
+from rapidnet.config.dense import DenseConfig
 from rapidnet.config.distillation import DistillationConfig
 from rapidnet.config.export import DoctorConfig, ExportConfig, VerifyConfig
-from rapidnet.config.training import AugmentConfig, OptimizerConfig, TeacherCacheConfig, TrainConfig
+from rapidnet.config.optimizer import OptimizerConfig
+from rapidnet.config.training import AugmentConfig, TeacherCacheConfig, TrainConfig
 
 __all__ = [
     "AuditConfig",
@@ -22,6 +24,8 @@ __all__ = [
     "BenchConfig",
     "BenchImportConfig",
     "BuiltinConfig",
+    "DenseConfig",
+    "DenseTask",
     "DistillationConfig",
     "DoctorConfig",
     "EvaluateConfig",

@@ -8,6 +8,8 @@ ALONE = "alone"
 """In the metadata of a text option's field: the value of the option when nothing follows it."""
 Weights = Literal["best", "ema", "raw"]
 BadSamples = Literal["error", "skip", "quarantine"]
+DenseTask = Literal["detect", "instance", "semantic"]
+"""Boxes; boxes with a mask each; a class for each pixel."""
 
 
 def check(condition: bool, message: str) -> None:

@@ -4,46 +4,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from rapidnet.config.choices import BadSamples, check
+from rapidnet.config.dense import DenseConfig, check_dense
 from rapidnet.config.distillation import DistillationConfig
-
-
-@dataclass
-class OptimizerConfig:
-    """Optimizer and learning rate."""
-
-    name: str = "adamw"
-    """Any optimizer of timm, such as adamw, muon, lamb or sgd."""
-    lr: float = 2e-3
-    """Peak learning rate for one optimizer step."""
-    lr_batch: int = 0
-    """Images per optimizer step that lr is meant for; other numbers scale it linearly. 0 takes lr as it is."""
-    layer_decay: float = 0.0
-    """Factor by which the learning rate falls with each layer away from the head, for fine-tuning; 0 turns it off."""
-    weight_decay: float = 0.05
-    """Decoupled weight decay; biases, BatchNorm and layer scales are exempt."""
-    warmup_epochs: float | None = None
-    """Length of the linear warm-up, in epochs; null takes a tenth of the run, at most 5 epochs."""
-    warmup_lr: float = 1e-6
-    """Learning rate at the first step of the warm-up."""
-    schedule: Literal["cosine", "linear"] = "cosine"
-    """How the learning rate falls from its peak to min_lr."""
-    min_lr: float = 1e-5
-    """Learning rate at the end of the fall."""
-    cooldown_epochs: float = 0.0
-    """Epochs at min_lr after the fall, counted within --epochs."""
-    clip_grad: float = 0.0
-    """Largest gradient norm; 0 turns clipping off."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of the optimizer, such as {momentum: 0.9}."""
-
-    def __post_init__(self) -> None:
-        check(self.lr > 0, f"optimizer.lr is {self.lr}; it must be above 0")
-        check(self.lr_batch >= 0, f"optimizer.lr_batch is {self.lr_batch}; it must not be negative")
-        check(0 <= self.layer_decay <= 1, f"optimizer.layer_decay is {self.layer_decay}; it must lie in (0, 1]")
-        check(self.weight_decay >= 0, f"optimizer.weight_decay is {self.weight_decay}; it must not be negative")
-        check(
-            (self.warmup_epochs or 0) >= 0, f"optimizer.warmup_epochs is {self.warmup_epochs}; it must not be negative"
-        )
+from rapidnet.config.optimizer import OptimizerConfig
 
 
 @dataclass
@@ -85,14 +48,16 @@ class TrainConfig:
 
     data: str = ""
     """A folder of classes or with train/ and val/ of them, tar shards (folder, URL, pattern), hf:NAME or 'builtin'."""
+    task: Literal["classify", "detect", "instance", "semantic"] = "classify"
+    """Name images, find boxes, find boxes with masks (both from COCO folders; YOLO for boxes), or name every pixel."""
     model: str = "rapidnet_ti"
-    """Any network of timm; ours are rapidnet_ti, rapidnet_s, rapidnet_m and rapidnet_b."""
+    """Any network of timm, for other tasks the backbone; ours are rapidnet_ti, rapidnet_s, rapidnet_m, rapidnet_b."""
     model_options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network, such as {drop_path_rate: 0.1}."""
     epochs: int = 30
     """Passes over the training images."""
     image_size: int = 224
-    """Height and width of the network's input, in pixels."""
+    """Height and width of the network's input, in pixels; for boxes, masks and pixels the short side."""
     first_image_size: int = 0
     """Train the first epoch at this size; it rises to image_size over the first four fifths of the run. 0 does not."""
     repeated_augment: int = 1
@@ -166,6 +131,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    dense: DenseConfig = field(default_factory=DenseConfig)
 
     def __post_init__(self) -> None:
         check(self.epochs >= 1, f"epochs is {self.epochs}; it must be at least 1")
@@ -187,6 +153,7 @@ class TrainConfig:
         check(0 < self.balance_power <= 1, f"balance_power is {self.balance_power}; it must lie in (0, 1]")
         check(0 < self.balance_beta < 1, f"balance_beta is {self.balance_beta}; it must lie between 0 and 1")
         self._refuse_what_has_no_effect()
+        check_dense(self)
         check(bool(self.data or self.resume), "nothing to train on; give --data DIR, --data builtin or --resume RUN")
 
     def _refuse_what_has_no_effect(self) -> None:
@@ -223,6 +190,7 @@ class TrainConfig:
         parts = {
             "optimizer": OptimizerConfig(**values["optimizer"]), "augment": AugmentConfig(**tuples("augment")),
             "distillation": DistillationConfig(**tuples("distillation")),
+            "dense": DenseConfig.from_dict(values.get("dense", {})),
         }  # fmt: skip
         merged: dict[str, Any] = {**values, **parts}
         return cls(**merged)

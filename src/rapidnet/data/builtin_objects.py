@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from rapidnet.config import DenseTask
 from rapidnet.data.builtin import (
     CLASSES,
     Array,
@@ -21,7 +22,6 @@ from rapidnet.data.builtin import (
     tight_box,
     to_pixels,
 )
-from rapidnet.data.dense_records import DenseTask
 from rapidnet.data.dense_samples import DenseSample, Targets
 
 SEMANTIC_CLASSES = ["background", *CLASSES]
@@ -126,6 +126,6 @@ class BuiltinObjects:
             iscrowd=torch.zeros(len(scene.labels), dtype=torch.bool),
             area=torch.from_numpy(scene.masks.sum((1, 2)).astype(np.float32)),
         )
-        if self.task == "instances":
+        if self.task == "instance":
             targets["masks"] = torch.from_numpy(scene.masks)
         return targets

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,6 @@ from rapidnet.data.folder import build_exclusion
 from rapidnet.data.object_masks import Shape
 from rapidnet.errors import UserError, nearest
 
-DenseTask = Literal["detection", "instances", "semantic"]
-"""Boxes; boxes with a mask each; a class for each pixel."""
 IGNORE = 255
 """The class of a pixel that neither trains nor counts."""
 

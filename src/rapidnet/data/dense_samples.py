@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rapidnet.config import DenseTask
 from rapidnet.data.decode import load_pixels
 from rapidnet.data.dense_files import describe_mismatch
-from rapidnet.data.dense_records import DenseSplit, DenseTask, Objects, Record
+from rapidnet.data.dense_records import DenseSplit, Objects, Record
 from rapidnet.data.index_masks import decode_mask
 from rapidnet.data.object_masks import OutlineError, draw_shapes
 from rapidnet.errors import UserError
@@ -90,7 +91,7 @@ class RecordSource:
             return Targets(image_id=record.image_id, size=size, semantic=torch.from_numpy(mask))
         assert record.objects is not None
         targets = build_targets(record.objects, record.image_id, size)
-        if self.task == "instances":
+        if self.task == "instance":
             targets["masks"] = draw_masks(record, record.objects)
         return targets
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rapidnet.config import BadSamples
+from rapidnet.config import BadSamples, DenseTask
 from rapidnet.data.annotation_report import settle
 from rapidnet.data.bad_samples import BadSampleLog
 from rapidnet.data.coco import read_coco
@@ -18,7 +18,7 @@ from rapidnet.data.dense_layouts import (
     list_coco_folders,
     read_class_list,
 )
-from rapidnet.data.dense_records import DenseSplit, DenseTask, align_dense, exclude_records, hold_out_records
+from rapidnet.data.dense_records import DenseSplit, align_dense, exclude_records, hold_out_records
 from rapidnet.data.index_masks import find_encoding, read_index_masks
 from rapidnet.data.yolo import read_yolo
 from rapidnet.errors import UserError
@@ -113,10 +113,10 @@ def find_dense_reader(root: Path, task: DenseTask, check_files: bool) -> Reader:
         return lambda name: _read_masks(root, listing, name, check_files)
     coco, yolo = find_coco_files(root), find_yolo_list(root)
     if coco:
-        return lambda name: _read_coco(root, coco, name, task == "instances", check_files)
+        return lambda name: _read_coco(root, coco, name, task == "instance", check_files)
     if yolo is None:
         raise UserError(f"{root} holds neither COCO nor YOLO annotations; give a folder that holds {LAYOUTS}")
-    if task == "instances":
+    if task == "instance":
         raise UserError(f"{root} holds boxes (YOLO) and no masks; use it for detection, or give COCO annotations")
     return lambda name: _read_yolo(root, yolo, name)
 

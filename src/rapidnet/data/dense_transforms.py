@@ -103,13 +103,17 @@ class DenseEvaluation:
     """A picture within short and long side, by Pillow's resize as everywhere in evaluation; nothing is random.
 
     Targets keep the size of the file, in which answers are judged.
+
+    Args:
+        multiple: sides are rounded up to multiples of it, so that nothing has to be padded; 1 leaves them.
     """
 
-    def __init__(self, short_side: int, long_side: int) -> None:
-        self.short_side, self.long_side = short_side, long_side
+    def __init__(self, short_side: int, long_side: int, multiple: int = 1) -> None:
+        self.short_side, self.long_side, self.multiple = short_side, long_side, multiple
 
     def __call__(self, image: Tensor, targets: Targets, rng: random.Random | None = None) -> DenseSample:
-        height, width = fit_size(image.shape[1], image.shape[2], self.short_side, self.long_side)
+        fitted = fit_size(image.shape[1], image.shape[2], self.short_side, self.long_side)
+        height, width = (-(-side // self.multiple) * self.multiple for side in fitted)
         if (height, width) == image.shape[1:]:
             return image, targets
         pixels = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())

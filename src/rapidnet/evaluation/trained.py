@@ -11,6 +11,7 @@ from rapidnet.data.transforms import Preprocessing
 from rapidnet.errors import UserError
 from rapidnet.evaluation.measures import MEASURES, Measure
 from rapidnet.models import create_model, load_weights, read_checkpoint
+from rapidnet.models.factory import Checkpoint
 
 CHECKPOINTS = ("best.safetensors", "last.safetensors")
 
@@ -62,8 +63,18 @@ def load_trained(run: str | Path, weights: Weights = "best") -> Trained:
             f"checkpoint {path} does not say its network and classes, so it cannot be used by itself; "
             "fine-tune from it with rapidnet train --init, or load it with rapidnet.create_model(name, checkpoint=...)"
         )
+    if "head" in meta:
+        raise UserError(
+            f"checkpoint {path} is of --task {meta['task']}, and a classifier is needed here; evaluate, predict and "
+            "export take it as it is"
+        )
     model = create_model(meta["model"], **(meta["model_options"] | {"num_classes": len(meta["classes"])}))
-    chosen = meta["progress"]["better_weights"] if weights == "best" else weights
-    used: Literal["ema", "raw"] = "ema" if chosen == "ema" and checkpoint.has_ema else "raw"
+    used = choose_weights(checkpoint, weights)
     load_weights(model, checkpoint, use_ema=used == "ema")
     return Trained(model.eval(), meta["classes"], Preprocessing.from_dict(meta["preprocessing"]), path, meta, used)
+
+
+def choose_weights(checkpoint: Checkpoint, weights: Weights) -> Literal["ema", "raw"]:
+    """Which weights of a checkpoint of ours are meant: the averaged ones only where it has any."""
+    chosen = checkpoint.metadata["progress"]["better_weights"] if weights == "best" else weights
+    return "ema" if chosen == "ema" and checkpoint.has_ema else "raw"

@@ -45,6 +45,8 @@ AUTHORS_RULES = [
     (r"^prediction\.2\.", "pre_head.bn."),
     (r"^dist_head\.", "head_dist."),
 ]
+BODY = "backbone.features.body."
+"""Where a detector or segmenter of ours keeps the timm network."""
 AnyT = TypeVar("AnyT")
 CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
@@ -65,8 +67,12 @@ def convert_checkpoint(checkpoint: dict[str, Any], model: nn.Module, use_ema: bo
         CheckpointMismatchError: a backbone key is missing, unexpected or of another shape.
     """
     state = unwrap_state_dict(checkpoint, use_ema)
-    is_detector = any(key.startswith("backbone.stem.") for key in state)
-    if is_detector:
+    is_detector = any(key.startswith(("backbone.stem.", BODY)) for key in state)
+    if any(key.startswith(BODY) for key in state):
+        # timm's networks of features have flat names.
+        body = {key.removeprefix(BODY): value for key, value in state.items() if key.startswith(BODY)}
+        state = {re.sub(r"^(stem|stages)_(\d+)\.", r"\1.\2.", key): value for key, value in body.items()}
+    elif is_detector:
         state = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
     if any(key.startswith("stem.stem.") for key in state):
         state = dict(_convert_item(key, value) for key, value in state.items())

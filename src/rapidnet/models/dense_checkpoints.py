@@ -13,11 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from rapidnet.errors import UserError
-from rapidnet.models.checkpoint_keys import CheckpointMismatchError, convert_backbone, unwrap_state_dict
+from rapidnet.models.checkpoint_keys import BODY, CheckpointMismatchError, convert_backbone, unwrap_state_dict
 from rapidnet.models.factory import read_checkpoint
-
-BODY = "backbone.features.body."
-"""Where a detector or segmenter of ours keeps the timm network."""
 
 
 def keep(value: Tensor) -> Tensor:

@@ -69,6 +69,8 @@ class ClampedBoxCoder(BoxCoder):
         super().__init__(tuple(1 / std for std in stds))
 
     def decode_single(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
+        # In half precision a box at 300 pixels would be off by one.
+        rel_codes = rel_codes.to(boxes.dtype)
         low = [-float("inf"), -float("inf"), *(-self.bbox_xform_clip * weight for weight in self.weights[2:])]
         return super().decode_single(
             rel_codes.maximum(rel_codes.new_tensor(low).repeat(rel_codes.shape[1] // 4)), boxes
@@ -180,7 +182,12 @@ class BoxAndMaskHeads(RoIHeads):
 
 
 class RoundedTransform(GeneralizedRCNNTransform):
-    """Resized sides are rounded to the nearest pixel; masks are put back by sampling at pixel centres."""
+    """Resized sides are rounded to the nearest pixel; masks are put back by sampling at pixel centres.
+
+    `answer_sizes`, while they are set, are the (height, width) that answers are for, instead of the images' own.
+    """
+
+    answer_sizes: list[tuple[int, int]] | None = None
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, Any]:
         sides = image.shape[-2:]
@@ -201,6 +208,7 @@ class RoundedTransform(GeneralizedRCNNTransform):
     ) -> Targets:
         if self.training:
             return result
+        original_image_sizes = self.answer_sizes or original_image_sizes
         masks = [answer.pop("masks", None) for answer in result]
         result = super().postprocess(result, image_shapes, original_image_sizes)
         for answer, mask, size in zip(result, masks, original_image_sizes, strict=True):

@@ -82,8 +82,9 @@ def build_tower(settings: OneStageSettings) -> nn.Sequential:
 
 
 def join_levels(levels: list[Tensor]) -> Tensor:
-    """[B, C, H, W] a level -> [B, all pixels, C]."""
-    return torch.cat([level.flatten(2) for level in levels], dim=2).transpose(1, 2)
+    """[B, C, H, W] a level -> [B, all pixels, C], float32 where the network computes in half precision."""
+    joined = torch.cat([level.flatten(2) for level in levels], dim=2).transpose(1, 2)
+    return joined.float() if joined.dtype in (torch.bfloat16, torch.float16) else joined
 
 
 class OneStageDetector(FCOS):
