@@ -73,7 +73,7 @@ class DenseNetwork:
             min_size=self.short_side, max_size=self.long_side, **common,
         )  # fmt: skip
         # Training pictures come in the size that augmentation gave them; torchvision would undo it.
-        detector.transform._skip_resize = True  # type: ignore[union-attr, assignment]
+        detector.transform._skip_resize = True  # type: ignore[union-attr]
         return detector
 
 
