@@ -14,7 +14,8 @@ from rapidnet.data.loading import build_loader
 from rapidnet.data.transforms import Preprocessing, seed_all
 from rapidnet.environment import describe_environment, write_text_atomically
 from rapidnet.errors import UserError
-from rapidnet.training.build import build_datasets, build_fabric, build_network, choose_workers
+from rapidnet.training.build import build_fabric, choose_workers
+from rapidnet.training.build_classifier import build_datasets, build_network
 from rapidnet.training.choose import build_sampler
 from rapidnet.training.loop import prepare_batch
 from rapidnet.training.tasks import ClassificationTask

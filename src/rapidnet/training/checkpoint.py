@@ -29,7 +29,7 @@ class Progress:
     samples: int = 0
     updates: int = 0
     loss_sum: float = 0.0
-    correct: int = 0
+    correct: float = 0.0
     seen: int = 0
     seconds: float = 0.0
     best_score: float = -1.0

@@ -7,13 +7,14 @@ from torch import Tensor
 
 from rapidnet.config import TrainConfig
 from rapidnet.data.balance import BalancedSampler, count_labels, weigh_classes, weigh_labels, weigh_samples
+from rapidnet.data.dense_loading import DenseDataset
 from rapidnet.data.loading import EpochSampler, ImageFolder, Key, SizedDataset
 from rapidnet.data.transforms import Preprocessing
 from rapidnet.training.multilabel import MultiLabelTask
 from rapidnet.training.tasks import ClassificationTask
 
 
-def build_sampler(config: TrainConfig, dataset: SizedDataset) -> EpochSampler:
+def build_sampler(config: TrainConfig, dataset: SizedDataset | DenseDataset) -> EpochSampler:
     """The order of the training images."""
     if config.balance == "sampling" and isinstance(dataset, ImageFolder):
         return BalancedSampler(weigh_samples(dataset.samples, len(dataset.classes), config.balance_power), config.seed)
@@ -55,7 +56,7 @@ def build_task(
     )
 
 
-def describe_balance(config: TrainConfig, dataset: SizedDataset) -> str:
+def describe_balance(config: TrainConfig, dataset: SizedDataset | DenseDataset) -> str:
     """One line: what balancing does to the rarest and the commonest class; empty without any."""
     if config.balance == "none" or not isinstance(dataset, ImageFolder):
         return ""

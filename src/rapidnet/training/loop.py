@@ -9,16 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from rapidnet.data.batches import share_rows
-from rapidnet.data.loading import Batch, Key
+from rapidnet.data.dense_preprocessing import DensePreprocessing
+from rapidnet.data.loading import Key
 from rapidnet.data.transforms import seed_all
 from rapidnet.evaluation.classification import build_predict, measure
+from rapidnet.evaluation.dense import build_dense_predict, measure_dense
 from rapidnet.evaluation.metrics import Meter
 from rapidnet.training.checkpoint import BEST, LAST
 from rapidnet.training.distributed import zero_loss
+from rapidnet.training.parts import Task
 from rapidnet.training.progress import TrainDisplay
 from rapidnet.training.run import Run
 from rapidnet.training.signals import Interrupted, Requests
-from rapidnet.training.tasks import ClassificationTask, Output
 
 
 def fit(run: Run, display: TrainDisplay, requests: Requests) -> None:
@@ -36,14 +38,15 @@ def fit(run: Run, display: TrainDisplay, requests: Requests) -> None:
         is_best = False
         if last or (progress.epoch + 1) % config.evaluate_every == 0:
             row |= evaluate_epoch(run, display, requests)
-            raw, averaged = row[f"val_{run.measure.score}"], row.get(f"ema_{run.measure.score}", -1.0)
+            # Without a single object there is no precision at all.
+            raw, averaged = row[f"val_{run.measure.score}"] or 0.0, row.get(f"ema_{run.measure.score}", -1.0) or 0.0
             progress.better_weights = "ema" if averaged >= raw else "raw"
             is_best = max(raw, averaged) > progress.best_score
             if is_best:
                 progress.best_score, progress.best_epoch = max(raw, averaged), progress.epoch + 1
         progress.epoch += 1
-        progress.samples = progress.correct = progress.seen = 0
-        progress.loss_sum = progress.seconds = 0.0
+        progress.samples = progress.seen = 0
+        progress.loss_sum = progress.correct = progress.seconds = 0.0
         progress.done = last or (bool(config.patience) and progress.epoch - progress.best_epoch >= config.patience)
         # The last checkpoint comes last: whatever a crash leaves before it is made again by resuming.
         if is_best:
@@ -71,7 +74,7 @@ def train_epoch(run: Run, display: TrainDisplay, requests: Requests) -> None:
         run.bad_samples.record(batch.bad)
         group_end = (position + 1) % config.accumulate == 0 or position + 1 == batches
         group = min(config.accumulate, batches - position // config.accumulate * config.accumulate)
-        (images,) = run.ranks.sum(len(batch.targets))
+        (images,) = run.ranks.sum(len(batch.good_keys))
         if images >= 2:
             train_batch(run, batch, position, group, group_end, int(images))
         elif group_end:
@@ -100,13 +103,14 @@ def answer(run: Run, requests: Requests, since_save: float) -> bool:
     return bool(save)
 
 
-def train_batch(run: Run, batch: Batch, position: int, group: int, group_end: bool, images_in_batch: int) -> None:
+def train_batch(run: Run, batch: Any, position: int, group: int, group_end: bool, images_in_batch: int) -> None:
     """Forward and backward of one batch of an accumulation of `group` batches, and the update at its end."""
     config, progress, fabric, task = run.config, run.progress, run.fabric, run.task
-    images, targets = fabric.to_device(batch.images), fabric.to_device(batch.targets)
+    images, targets = (fabric.to_device(part) for part in task.read(batch))
     images, targets = prepare_batch(task, images, targets, batch.good_keys, (config.seed, 1, progress.epoch, position))
-    layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    images = images.contiguous(memory_format=layout)
+    if isinstance(images, Tensor):
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        images = images.contiguous(memory_format=layout)
     with fabric.autocast():
         teacher = task.guide(images, batch.good_keys) if task.guide is not None and len(images) else None
     if run.share is not None:
@@ -116,23 +120,21 @@ def train_batch(run: Run, batch: Batch, position: int, group: int, group_end: bo
         rows = [row for row, key in zip(rows, batch.keys, strict=True) if key in good]
         run.share.rows = torch.tensor(rows, dtype=torch.int64, device=images.device)
     with fabric.no_backward_sync(run.model, enabled=not group_end):  # type: ignore[arg-type]
-        output: Output = run.model(images)
+        output = task.forward(run.model, images, targets)
         loss = task.loss(output, targets, teacher) if len(images) else zero_loss(output)
         # Gradients are averaged over the processes, whose shares of readable images may differ.
         weight = len(images) * run.ranks.world / images_in_batch
         fabric.backward(loss * (weight / group) if weight != 1 else loss / group)
     loss_sum, correct = run.ranks.sum(loss.item() * len(images), task.count_correct(output, targets))
     progress.loss_sum += loss_sum
-    progress.correct += int(correct)
+    progress.correct += correct
     progress.seen += images_in_batch
     if group_end:
         update(run)
 
 
-def prepare_batch(
-    task: ClassificationTask, images: Tensor, targets: Tensor, keys: list[Key], seed: tuple[int, ...]
-) -> tuple[Tensor, Tensor]:
-    """Normalised, erased and mixed images and their targets.
+def prepare_batch(task: Task, images: Any, targets: Any, keys: list[Key], seed: tuple[int, ...]) -> tuple[Any, Any]:
+    """The network's input and targets: for a classifier normalised, erased and mixed.
 
     Mixing, and dropout and stochastic depth after it, follow from `seed` alone, so a resumed run repeats them.
     """
@@ -160,10 +162,11 @@ def summarize_epoch(run: Run) -> dict[str, Any]:
     seen = max(progress.seen, 1)
     for paths in run.ranks.gather(run.bad_samples.paths):
         run.bad_samples.merge(paths)
+    trained = {f"train_{run.measure.train_score}": 100 * progress.correct / seen} if run.measure.train_score else {}
     return {
         "epoch": progress.epoch + 1,
         "loss": progress.loss_sum / seen,
-        f"train_{run.measure.train_score}": 100 * progress.correct / seen,
+        **trained,
         "lr": run.optimizer.param_groups[0]["lr"],
         "images_per_s": progress.seen / max(progress.seconds, 1e-9),
         "seconds": progress.seconds,
@@ -186,7 +189,7 @@ def evaluate_epoch(run: Run, display: TrainDisplay, requests: Requests) -> dict[
         if model is not None:
             result = evaluate_network(run, model, show).compute()
             score, loss = run.measure.score, run.measure.loss
-            row |= {f"{name}_{score}": result[score], f"{name}_loss": result[loss]}
+            row |= {f"{name}_{score}": result[score]} | ({f"{name}_loss": result[loss]} if loss else {})
     return row
 
 
@@ -202,11 +205,15 @@ def evaluate_network(
         on_progress(min(done, total), total)
 
     model.eval()
-    meter = run.measure.build_meter(run.classes)
-    predict = build_predict(
-        model, run.preprocessing, run.config.channels_last, run.fabric.autocast, run.measure.activate
-    )
-    measure(predict, run.val_loader, meter, run.bad_samples, count)
+    meter: Any = run.measure.build_meter(run.classes)
+    if isinstance(run.preprocessing, DensePreprocessing):
+        # Without autocast: there are few pictures, and a box needs more than eight bits.
+        measure_dense(build_dense_predict(model, run.preprocessing), run.val_loader, meter, run.bad_samples, count)
+    else:
+        predict = build_predict(
+            model, run.preprocessing, run.config.channels_last, run.fabric.autocast, run.measure.activate
+        )
+        measure(predict, run.val_loader, meter, run.bad_samples, count)
     whole: Meter
     whole, *others = run.ranks.gather(meter)
     for part in others:

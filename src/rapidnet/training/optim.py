@@ -1,7 +1,7 @@
 """How do the weights move? Optimizer and learning-rate schedule, both timm's."""
 
 from timm.optim import create_optimizer_v2, list_optimizers
-from timm.scheduler import CosineLRScheduler, PolyLRScheduler
+from timm.scheduler import CosineLRScheduler, MultiStepLRScheduler, PolyLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 from torch.optim import Optimizer
@@ -31,7 +31,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
 
 
 def build_scheduler(optimizer: Optimizer, config: OptimizerConfig, epochs: int, updates_per_epoch: int) -> Scheduler:
-    """Linear warm-up, cosine or linear fall, cool-down at min_lr; a pure function of the number of updates done.
+    """Linear warm-up, a fall, cool-down at min_lr; a pure function of the number of updates done.
 
     Raises:
         UserError: warm-up and cool-down leave no epoch for the fall.
@@ -48,6 +48,21 @@ def build_scheduler(optimizer: Optimizer, config: OptimizerConfig, epochs: int, 
         "warmup_t": round(warmup_epochs * updates_per_epoch), "warmup_lr_init": min(config.warmup_lr, config.lr),
         "warmup_prefix": False, "cycle_limit": 1, "t_in_epochs": False,
     }  # fmt: skip
-    if config.schedule == "linear":
-        return PolyLRScheduler(optimizer, power=1.0, **common)
+    if config.schedule == "step":
+        return build_steps(optimizer, config, updates_per_epoch)
+    if config.schedule in ("linear", "poly"):
+        return PolyLRScheduler(optimizer, power=config.power if config.schedule == "poly" else 1.0, **common)
     return CosineLRScheduler(optimizer, **common)
+
+
+def build_steps(optimizer: Optimizer, config: OptimizerConfig, updates_per_epoch: int) -> Scheduler:
+    """A tenth of the learning rate from each milestone on, after the warm-up."""
+    return MultiStepLRScheduler(
+        optimizer,
+        decay_t=[round(epoch * updates_per_epoch) for epoch in config.milestones],
+        decay_rate=0.1,
+        warmup_t=round((config.warmup_epochs or 0.0) * updates_per_epoch),
+        warmup_lr_init=min(config.warmup_lr, config.lr),
+        warmup_prefix=False,
+        t_in_epochs=False,
+    )

@@ -30,7 +30,9 @@ class TrainDisplay:
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]:.3f}  " + measure.train_label),
-            TextColumn("{task.fields[score]:.1f}%  {task.fields[rate]:.0f} img/s"),
+            TextColumn(
+                ("{task.fields[score]:.1f}%  " if measure.train_label else "") + "{task.fields[rate]:.0f} img/s"
+            ),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.description}"),
@@ -60,18 +62,18 @@ class TrainDisplay:
 
     def finish_epoch(self, row: dict[str, Any], is_best: bool) -> None:
         """Print the line that stays."""
-        score, trained = self.measure.score, row[f"train_{self.measure.train_score}"]
+        score, trained = self.measure.score, row.get(f"train_{self.measure.train_score}")
         # Where training and validation count different things, both say what.
         differ = self.measure.train_label != self.measure.label
         train_name, val_name = (f"{self.measure.train_label} ", f"{self.measure.label} ") if differ else ("", "")
         parts = [
             f"epoch {row['epoch']:>3}/{self.epochs}",
             f"loss {row['loss']:.3f}",
-            f"train {train_name}{trained:.1f}%",
         ]
-        if f"val_{score}" in row:
-            parts += [f"val {val_name}{row[f'val_{score}']:.2f}%"]
-            parts += [f"ema {row[f'ema_{score}']:.2f}%"] if f"ema_{score}" in row else []
+        parts += [] if trained is None else [f"train {train_name}{trained:.1f}%"]
+        for name in ("val", "ema"):
+            if (value := row.get(f"{name}_{score}")) is not None:
+                parts += [f"{name} {val_name if name == 'val' else ''}{value:.2f}%"]
         parts += [f"{row['images_per_s']:.0f} img/s", "[green]best[/green]" if is_best else ""]
         self.console.print("  ".join(parts).rstrip())
 

@@ -14,13 +14,15 @@ from torch.utils.data import DataLoader
 
 from rapidnet.config import TrainConfig
 from rapidnet.data.bad_samples import BadSampleLog
-from rapidnet.data.loading import Batch, EpochSampler, SizedDataset
+from rapidnet.data.dense_loading import DenseDataset
+from rapidnet.data.dense_preprocessing import DensePreprocessing
+from rapidnet.data.loading import EpochSampler, SizedDataset
 from rapidnet.data.transforms import Preprocessing
 from rapidnet.evaluation.measures import MEASURES, Measure
 from rapidnet.training.checkpoint import LAST, Progress, save_checkpoint
 from rapidnet.training.distributed import BatchShare, Ranks
+from rapidnet.training.parts import Task
 from rapidnet.training.progress import MetricsLog
-from rapidnet.training.tasks import ClassificationTask
 
 
 @dataclass
@@ -37,13 +39,13 @@ class Run:
     ema: ModelEmaV3 | None
     optimizer: Optimizer
     scheduler: Scheduler
-    task: ClassificationTask
-    preprocessing: Preprocessing
-    train_set: SizedDataset
-    train_loader: DataLoader[Batch]
+    task: Task
+    preprocessing: Preprocessing | DensePreprocessing
+    train_set: SizedDataset | DenseDataset
+    train_loader: DataLoader[Any]
     train_sampler: EpochSampler
     share: BatchShare | None
-    val_loader: DataLoader[Batch]
+    val_loader: DataLoader[Any]
     val_images: int
     classes: list[str]
     bad_samples: BadSampleLog

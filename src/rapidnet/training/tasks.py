@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from timm.data import Mixup
 from timm.data.random_erasing import RandomErasing
-from torch import Tensor
+from torch import Tensor, nn
 
 from rapidnet.config import AugmentConfig, DistillationConfig
-from rapidnet.data.loading import Key
+from rapidnet.data.loading import Batch, Key
 from rapidnet.data.transforms import Preprocessing, seed_all
 
 Output = Tensor | tuple[Tensor, Tensor]
@@ -54,6 +54,9 @@ class ClassificationTask:
                 num_classes=num_classes,
             )
 
+    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return batch.images, batch.targets
+
     def prepare(self, images: Tensor, keys: list[Key]) -> Tensor:
         """uint8 [B, 3, H, W] -> network input, with random rectangles erased by (seed, key) of each image."""
         images = self.preprocessing.normalize(images)
@@ -74,6 +77,11 @@ class ClassificationTask:
         if self.mixup is not None and len(images) and len(images) % 2 == 0:
             images, targets = self.mixup(images, targets)
         return images, targets
+
+    def forward(self, model: nn.Module, images: Tensor, targets: Tensor) -> Output:
+        """Logits [B, num_classes], or two of them; the targets are left to `loss`."""
+        output: Output = model(images)
+        return output
 
     def loss(self, output: Output, targets: Tensor, teacher: Tensor | None = None) -> Tensor:
         """Mean loss in nats of logits [B, num_classes]: labels, and the teacher's logits if there are any.
