@@ -15,6 +15,8 @@ AREAS = ("all", "small", "medium", "large")
 """COCO's ranges of an object's area: any, below 32^2 pixels, below 96^2, above."""
 IOU_50, IOU_75 = 0, 5
 """Places of these overlaps among COCO's ten, 0.5 to 0.95."""
+RECALLS = np.linspace(0, 1, 101)
+"""Where precision is read."""
 KINDS = {"box": "bbox", "mask": "segm"}
 
 Array = NDArray[Any]
@@ -41,6 +43,9 @@ class DetectionMeter:
     def __init__(self, classes: Sequence[str], with_masks: bool = False, max_detections: int = 100) -> None:
         self.classes, self.with_masks, self.max_detections = list(classes), with_masks, max_detections
         self._pictures: dict[int, _Picture] = {}
+        self.precision: dict[str, Array] = {}
+        """Of boxes and perhaps masks: [10 overlaps, 101 recalls, classes, 4 areas] in [0, 1], -1 where there are no
+        objects; as `compute` last found it."""
 
     def update(self, image_id: int, detections: Mapping[str, Any], targets: Mapping[str, Any]) -> None:
         """Add a picture; arrays may be numpy's or tensors on the CPU, and N or M may be 0.
@@ -106,7 +111,7 @@ class DetectionMeter:
             {"class": name, "objects": int(count)} for name, count in zip(self.classes, counts, strict=True)
         ]
         for kind in KINDS if self.with_masks else ["box"]:
-            precision = self._measure(kind)
+            precision = self.precision[kind] = self._measure(kind)
             result |= {
                 f"{kind}_ap": _mean(precision[:, :, :, 0]),
                 f"{kind}_ap50": _mean(precision[IOU_50, :, :, 0]),

@@ -67,7 +67,7 @@ def draw_curves(
     return figure
 
 
-def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
+def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], unit: str = "images") -> Figure:
     """Where each class goes: rows the true class, columns the predicted one, colours the share of the row.
 
     Up to 20 classes the counts are written in; beyond 200, blocks of classes share a cell that shows their
@@ -76,6 +76,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     Args:
         confusion: counts [C][C].
         classes: C names.
+        unit: what is counted; of pixels, the shares (in percent) are written in.
     """
     counts = np.asarray(confusion, dtype=np.float64)
     total = counts.sum(1, keepdims=True)
@@ -104,8 +105,8 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
         axes.set_xticks(range(number), names, rotation=90 if number > 3 else 0, fontsize=size)
         axes.set_yticks(range(number), names, fontsize=size)
     if number <= NUMBERED_CLASSES:
-        _write_counts(axes, counts, shares)
-    _list_pairs(pairs, counts, total[:, 0], classes)
+        _write_values(axes, np.nan_to_num(shares) if unit == "pixels" else counts, shares)
+    _list_pairs(pairs, counts, total[:, 0], classes, unit)
     return figure
 
 
@@ -214,28 +215,30 @@ def _pool_largest(values: np.ndarray, block: int) -> np.ndarray:
     return np.where(pooled < 0, np.nan, pooled)
 
 
-def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
-    size = 9 if len(counts) <= 12 else 7
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
+def _write_values(axes: Axes, values: np.ndarray, shares: np.ndarray) -> None:
+    size = 9 if len(values) <= 12 else 7
+    for (row, column), value in np.ndenumerate(values):
+        if round(value):
             colour = "white" if shares[row, column] > 25 else "#333333"
-            axes.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=size, color=colour)
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=size, color=colour)
 
 
-def _list_pairs(axes: Axes, counts: np.ndarray, total: np.ndarray, classes: Sequence[str], top: int = 10) -> None:
+def _list_pairs(
+    axes: Axes, counts: np.ndarray, total: np.ndarray, classes: Sequence[str], unit: str, top: int = 10
+) -> None:
     axes.axis("off")
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     order = [divmod(int(flat), len(classes)) for flat in np.argsort(-wrong, axis=None, kind="stable")[:top]]
     entries = [
         f"{shorten(classes[true], 20)} → {shorten(classes[guess], 20)}\n"
-        f"    {wrong[true, guess]:.0f} of {total[true]:.0f} ({100 * wrong[true, guess] / total[true]:.0f} %)"
+        f"    {wrong[true, guess]:,.0f} of {total[true]:,.0f} ({100 * wrong[true, guess] / total[true]:.0f} %)"
         for true, guess in order
         if wrong[true, guess] > 0
     ]
     share = 100 * float(np.trace(counts)) / max(float(counts.sum()), 1.0)
     text = "\n".join(entries) or "none"
-    heading = f"{counts.sum():,.0f} images, {share:.2f} % right\n\nMost frequent confusions, true → predicted\n\n"
+    heading = f"{counts.sum():,.0f} {unit}, {share:.2f} % right\n\nMost frequent confusions, true → predicted\n\n"
     axes.text(0.06, 1, heading + text, va="top", fontsize=8, color="#333333", transform=axes.transAxes, linespacing=1.3)
 
 
