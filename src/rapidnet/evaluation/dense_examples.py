@@ -27,6 +27,7 @@ class ExampleSheet:
         self.classes = list(classes)
         self.chosen = set(np.linspace(0, count - 1, min(EXAMPLES, count)).round().astype(int).tolist())
         self._pairs: list[list[Image.Image]] = []
+        self._answers = "answer"
 
     def add(self, index: int, pixels: Pixels, truth: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """Draw the picture if it is one of those chosen."""
@@ -35,6 +36,7 @@ class ExampleSheet:
         if "semantic" in answer:
             drawn = [draw_classes(pixels, side["semantic"], self.classes) for side in (truth, answer)]
         else:
+            self._answers = f"answer (scores from {100 * LEAST:.0f}%)"
             drawn = [draw_objects(pixels, truth, self.classes), draw_objects(pixels, answer, self.classes, LEAST)]
         self._pairs.append(
             [picture.resize((WIDTH, round(WIDTH * picture.height / picture.width))) for picture in drawn]
@@ -45,7 +47,7 @@ class ExampleSheet:
         heights = [max(picture.height for picture in pair) + GAP for pair in self._pairs]
         sheet = Image.new("RGB", (2 * WIDTH + GAP, HEADING + sum(heights)), STRIP)
         draw, font = ImageDraw.Draw(sheet), load_font(16)
-        for column, heading in enumerate(("truth", "answer")):
+        for column, heading in enumerate(("truth", self._answers)):
             draw.text((column * (WIDTH + GAP) + 6, 3), heading, fill="white", font=font)
         top = HEADING
         for pair, height in zip(self._pairs, heights, strict=True):

@@ -18,7 +18,7 @@ MEASURES = {
     "ap50": "AP50 (overlap 0.50)",
     "ap75": "AP75 (overlap 0.75)",
     "ap_small": "AP of objects below 32² pixels",
-    "ap_medium": "AP of objects below 96² pixels",
+    "ap_medium": "AP of objects of 32² to 96² pixels",
     "ap_large": "AP of larger objects",
 }
 CURVES = (("AP50", GREY, IOU_50), ("AP75", ORANGE, IOU_75), ("AP", BLUE, slice(None)))

@@ -63,7 +63,8 @@ def describe_bundle(bundle: Bundle) -> Subject:
         "weights": card["provenance"]["weights"],
         "folded": True,
         "runtime": bundle.network.runtime,
-        "short_side": preprocessing.get("short_side", preprocessing.get("image_size")),
+        # Pictures that are stretched to one size have no other.
+        "short_side": preprocessing.get("short_side") or min(preprocessing["height"], preprocessing["width"]),
     }
     return Subject(wrap_bundle(bundle), artifact, card["provenance"].get("training_data") or {}, facts)
 
