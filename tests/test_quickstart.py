@@ -22,7 +22,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quickstart") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quickstart, "RECIPE", quickstart.replace(quickstart.RECIPE, **SMALL))
-        patch.setattr("rapidnet.training.build.BUILTIN_VAL_LENGTH", 100)
+        patch.setattr("rapidnet.training.build_classifier.BUILTIN_VAL_LENGTH", 100)
         results = str(folder.parent / "rows.jsonl")
         assert quickstart.run_quickstart(QuickstartConfig(str(folder), epochs=2, results=results)) == 0
     return folder
