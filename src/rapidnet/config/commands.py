@@ -8,20 +8,22 @@ from rapidnet.config.choices import BadSamples, Weights, check
 
 @dataclass
 class EvaluateConfig:
-    """Measure a trained network or a bundle on labelled images: accuracy with intervals, per class, calibration."""
+    """Measure a trained network or a bundle on labelled images: with intervals, per class, and pictures of it."""
 
     run: str
     """A run folder, a checkpoint file or an exported bundle."""
     data: str = ""
-    """A folder of classes or with val/<class>/, tar shards or hf:NAME; empty takes the data of the training run."""
+    """Data of the run's kind: a folder of classes or with val/<class>/, COCO, ...; empty takes that of the run."""
     labels: str = ""
     """A CSV of labels, for --data and a run whose images carry several."""
     weights: Weights = "best"
     """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
     fold: bool = False
     """Fold the network for deployment first; the answers are the same."""
-    batch_size: int = 64
-    """Images in one forward pass."""
+    batch_size: int = 0
+    """Images in one forward pass; 0 takes 64, for a detector or segmenter 4."""
+    predictions: bool = False
+    """Write the answers of a detector (detections.json, COCO results) or segmenter (masks/) into the output, too."""
     json: bool = False
     """Print one JSON line instead of tables."""
     output: str = ""
@@ -29,10 +31,13 @@ class EvaluateConfig:
     bad_samples: BadSamples = "error"
     """An unreadable image: stop with its name, skip it, or skip it and list it in quarantine.txt."""
 
+    def __post_init__(self) -> None:
+        check(self.batch_size >= 0, f"batch_size is {self.batch_size}; it must not be negative")
+
 
 @dataclass
 class PredictConfig:
-    """Name what is in pictures."""
+    """Name what is in pictures, find objects in them or name their pixels, as the run was trained to."""
 
     run: str
     """A run folder, a checkpoint file or an exported bundle."""
@@ -41,21 +46,22 @@ class PredictConfig:
     top: int = 5
     """How many classes to name."""
     threshold: float = 0.5
-    """Name the classes at least so probable, where an image may carry several labels."""
+    """Keep the detections, or where an image may carry several labels the classes, at least so probable."""
     json: bool = False
     """Print one JSON line for each image instead of a table."""
     save: str = ""
-    """A folder for copies of the pictures with the answers written on them."""
+    """A folder for pictures with the answers drawn, and detections.json (COCO) or masks/ of a run that makes them."""
     weights: Weights = "best"
     """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
-    batch_size: int = 32
-    """Images in one forward pass."""
+    batch_size: int = 0
+    """Images in one forward pass; 0 takes 32, for a detector or segmenter 4."""
     bad_samples: Literal["error", "skip"] = "skip"
     """An unreadable image: stop with its name, or name it and go on."""
 
     def __post_init__(self) -> None:
         check(self.top >= 1, f"top is {self.top}; it must be at least 1")
         check(0 <= self.threshold <= 1, f"threshold is {self.threshold}; it must lie between 0 and 1")
+        check(self.batch_size >= 0, f"batch_size is {self.batch_size}; it must not be negative")
 
 
 @dataclass

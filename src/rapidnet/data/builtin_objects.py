@@ -3,10 +3,9 @@
 The digits and photographs are those of `builtin`: training and validation share neither.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,7 +21,10 @@ from rapidnet.data.builtin import (
     tight_box,
     to_pixels,
 )
-from rapidnet.data.dense_samples import DenseSample, Targets
+from rapidnet.data.dense_truth import Pixels, Truth
+
+if TYPE_CHECKING:
+    from rapidnet.data.dense_samples import DenseSample, Targets
 
 SEMANTIC_CLASSES = ["background", *CLASSES]
 
@@ -59,13 +61,24 @@ class BuiltinObjects:
     def name(self, index: int) -> str:
         return f"built-in scene {index}"
 
-    def load(self, index: int, epoch: int = 0) -> DenseSample:
-        scene = self.scene(index, epoch)
-        return torch.from_numpy(scene.image).permute(2, 0, 1), self._describe(scene, index)
+    def load(self, index: int, epoch: int = 0) -> "DenseSample":
+        import torch
 
-    def targets(self, index: int) -> Targets:
+        from rapidnet.data.dense_samples import build_targets
+
+        scene = self.scene(index, epoch)
+        return torch.from_numpy(scene.image).permute(2, 0, 1), build_targets(self._describe(scene, index))
+
+    def targets(self, index: int) -> "Targets":
         """Those of epoch 0; in validation, of every epoch."""
-        return self._describe(self.scene(index), index)
+        from rapidnet.data.dense_samples import build_targets
+
+        return build_targets(self.read(index)[1])
+
+    def read(self, index: int) -> tuple[Pixels, Truth]:
+        """RGB uint8 [S, S, 3] and what is to be found in it, of epoch 0; needs no torch."""
+        scene = self.scene(index)
+        return scene.image, self._describe(scene, index)
 
     def scene(self, index: int, epoch: int = 0) -> Scene:
         """Up to five digits over a crop of one photograph; a later one may hide a part of an earlier one.
@@ -111,21 +124,21 @@ class BuiltinObjects:
                 return alpha
         return None
 
-    def _describe(self, scene: Scene, index: int) -> Targets:
+    def _describe(self, scene: Scene, index: int) -> Truth:
         size = (self.image_size, self.image_size)
         if self.task == "semantic":
             semantic = np.zeros(size, dtype=np.uint8)
             for label, mask in zip(scene.labels, scene.masks, strict=True):
                 semantic[mask] = label + 1
-            return Targets(image_id=index, size=size, semantic=torch.from_numpy(semantic))
-        targets = Targets(
+            return Truth(image_id=index, size=size, semantic=semantic)
+        truth = Truth(
             image_id=index,
             size=size,
-            boxes=torch.from_numpy(scene.boxes),
-            labels=torch.from_numpy(scene.labels),
-            iscrowd=torch.zeros(len(scene.labels), dtype=torch.bool),
-            area=torch.from_numpy(scene.masks.sum((1, 2)).astype(np.float32)),
+            boxes=scene.boxes,
+            labels=scene.labels,
+            iscrowd=np.zeros(len(scene.labels), dtype=np.bool_),
+            area=scene.masks.sum((1, 2)).astype(np.float32),
         )
         if self.task == "instance":
-            targets["masks"] = torch.from_numpy(scene.masks)
-        return targets
+            truth["masks"] = scene.masks
+        return truth

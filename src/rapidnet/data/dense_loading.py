@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 
 from rapidnet.data.bad_samples import BadSample
 from rapidnet.data.dense_geometry import pad_sample
-from rapidnet.data.dense_samples import BadRecordError, DenseSample, DenseSource, Targets
+from rapidnet.data.dense_samples import DenseSample, DenseSource, Targets
+from rapidnet.data.dense_truth import BadRecordError
 from rapidnet.data.index_masks import BadMaskError
 from rapidnet.data.loading import Key
 from rapidnet.data.transforms import open_stream

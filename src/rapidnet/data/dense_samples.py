@@ -1,6 +1,6 @@
 """How does a record become tensors: pixels, boxes, masks? Each file is decoded within bounds, when it is asked for."""
 
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict, cast
 
 import numpy as np
 import torch
@@ -8,11 +8,8 @@ from torch import Tensor
 
 from rapidnet.config import DenseTask
 from rapidnet.data.decode import load_pixels
-from rapidnet.data.dense_files import describe_mismatch
-from rapidnet.data.dense_records import DenseSplit, Objects, Record
-from rapidnet.data.index_masks import decode_mask
-from rapidnet.data.object_masks import OutlineError, draw_shapes
-from rapidnet.errors import UserError
+from rapidnet.data.dense_records import DenseSplit
+from rapidnet.data.dense_truth import Truth, check_size, read_truth
 
 
 class Targets(TypedDict, total=False):
@@ -37,13 +34,6 @@ class Targets(TypedDict, total=False):
 
 DenseSample = tuple[Tensor, Targets]
 """A picture, uint8 [3, H, W], and what is to be found in it."""
-
-
-class BadRecordError(UserError):
-    """A picture and its annotations that do not go together."""
-
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"image {path}: {why}; mend or remove it, or pass --bad-samples skip or quarantine")
 
 
 class DenseSource(Protocol):
@@ -78,44 +68,20 @@ class RecordSource:
     def load(self, index: int, epoch: int = 0) -> DenseSample:
         record = self.split.records[index]
         image = load_pixels(record.path)
-        height, width = image.shape[1:]
-        if (height, width) != (record.height, record.width):
-            raise BadRecordError(record.path, describe_mismatch(record, (height, width)))
+        check_size(record, image.shape[1], image.shape[2])
         return image, self.targets(index)
 
     def targets(self, index: int) -> Targets:
-        record = self.split.records[index]
-        size = record.height, record.width
-        if self.task == "semantic":
-            mask = decode_mask(record.mask, *size, len(self.classes), self.split.zero_is_ignored)
-            return Targets(image_id=record.image_id, size=size, semantic=torch.from_numpy(mask))
-        assert record.objects is not None
-        targets = build_targets(record.objects, record.image_id, size)
-        if self.task == "instance":
-            targets["masks"] = draw_masks(record, record.objects)
-        return targets
+        return build_targets(read_truth(self.split, self.split.records[index], self.task))
 
 
-def build_targets(objects: Objects, image_id: int, size: tuple[int, int]) -> Targets:
-    """Boxes, labels, crowds and areas as tensors."""
-    return Targets(
-        image_id=image_id,
-        size=size,
-        boxes=torch.from_numpy(objects.boxes.astype(np.float32)),
-        labels=torch.from_numpy(objects.labels),
-        iscrowd=torch.from_numpy(objects.iscrowd),
-        area=torch.from_numpy(objects.area.astype(np.float32)),
-    )
-
-
-def draw_masks(record: Record, objects: Objects) -> Tensor:
-    """bool [N, H, W]; raises BadRecordError for more than fits the bounds."""
-    shapes = [shape for shape in objects.shapes if shape is not None]
-    assert len(shapes) == len(objects), "records of this task are read with their outlines"
-    try:
-        return torch.from_numpy(draw_shapes(shapes, record.height, record.width))
-    except OutlineError as error:
-        raise BadRecordError(record.path, str(error)) from None
+def build_targets(truth: Truth) -> Targets:
+    """The same as tensors."""
+    values: dict[str, Any] = dict(truth)
+    tensors = {
+        key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in values.items()
+    }
+    return cast(Targets, tensors)
 
 
 def select_objects(targets: Targets, keep: Tensor) -> Targets:

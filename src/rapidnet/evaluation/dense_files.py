@@ -59,6 +59,11 @@ def write_index_mask(path: str | Path, mask: Any, classes: Sequence[str]) -> Non
     palette[: len(classes)] = pick_colors(len(classes))
     palette[IGNORE] = IGNORED_COLOR
     image.putpalette(palette.ravel().tolist())
+    write_png(path, image)
+
+
+def write_png(path: Path, image: Image.Image) -> None:
+    """Write a picture so that its name never stands for half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -1,4 +1,4 @@
-"""On which pictures with labelled objects or pixels is a network judged? Needs no torch but for the pictures."""
+"""On which pictures with labelled objects or pixels is a network judged? Needs no torch."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ from rapidnet.config import BadSamples, DenseTask
 from rapidnet.data.annotation_report import settle
 from rapidnet.data.bad_samples import BadSampleLog
 from rapidnet.data.builtin_objects import BuiltinObjects
-from rapidnet.data.dense_samples import DenseSource, RecordSource
 from rapidnet.data.dense_sources import open_dense, open_dense_evaluation
+from rapidnet.data.dense_truth import TruthRecords
 from rapidnet.errors import UserError
 
 SETTINGS = ("val_fraction", "seed", "holdout", "exclude")
@@ -17,7 +17,7 @@ SETTINGS = ("val_fraction", "seed", "holdout", "exclude")
 def open_dense_images(
     name: str, task: DenseTask, classes: list[str], made_from: dict[str, Any], data: str = "",
     policy: BadSamples = "error", folder: Path | None = None,
-) -> tuple[DenseSource, BadSampleLog]:  # fmt: skip
+) -> tuple[TruthRecords | BuiltinObjects, BadSampleLog]:  # fmt: skip
     """The pictures of `data`, or those a run validated on if it is empty, and the log of those left out.
 
     name: of the network, for messages; made_from: what its training says of its data, the `data` of its metadata;
@@ -33,9 +33,15 @@ def open_dense_images(
         return scenes, settle([], policy, folder)
     if data:
         split, log = open_dense_evaluation(data, task, classes, policy, folder)
-        return RecordSource(split, task), log
+        return TruthRecords(split, task), log
     settings = {key: made_from[key] for key in SETTINGS if key in made_from}
     found = open_dense(made_from["root"], task, policy, folder, **settings)
     if found.val.classes != classes:
         raise UserError(f"{made_from['root']} no longer lists the classes that {name} was trained on; give --data DIR")
-    return RecordSource(found.val, task), found.bad_samples
+    return TruthRecords(found.val, task), found.bad_samples
+
+
+def number_classes(source: TruthRecords | BuiltinObjects) -> list[int]:
+    """The numbers of the classes in the annotation file; from 1 on where there is none, as COCO counts."""
+    numbers = [] if isinstance(source, BuiltinObjects) else source.split.category_ids
+    return numbers or list(range(1, len(source.classes) + 1))

@@ -1,8 +1,8 @@
 """How good is a network on labelled images? A table, a JSON row and pictures; an exported one needs no torch for it."""
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.data.folder import Split
 from rapidnet.environment import append_row, describe_environment
 from rapidnet.errors import UserError
-from rapidnet.evaluation.images import open_images
+from rapidnet.evaluation.dense_predictor import is_dense
+from rapidnet.evaluation.evaluate_dense import describe_bundle, evaluate_dense, open_trained
+from rapidnet.evaluation.images import BATCH, open_images
 from rapidnet.evaluation.measures import MEASURES, Measure
 from rapidnet.evaluation.metrics import Meter
 from rapidnet.evaluation.pictures import save_figure
+from rapidnet.evaluation.read_ahead import read_batches
 from rapidnet.images import BadImageError
 from rapidnet.runtimes.bundle import Bundle, is_bundle, open_bundle
 from rapidnet.runtimes.network import Array
@@ -28,36 +31,80 @@ Read = Callable[[int], tuple[Array, Any] | BadSample]
 """Index of an image -> (uint8 [3, S, S], its label: a class, or 0 and 1 for each class)."""
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """How the task is judged, the row of results, the meter it comes from, and the folder that takes both, with the
+    names of what is in it already."""
+
+    measure: Measure
+    row: dict[str, Any]
+    meter: Any
+    folder: Path
+    names: list[str]
+
+
 def run_evaluate(config: EvaluateConfig) -> int:
     """The evaluate command."""
     console = Console(stderr=config.json)
-    measure, row, meter, folder = judge(config, console)
+    judged = judge(config, console)
+    row, folder = judged.row, judged.folder
     append_row(folder / "evaluation.jsonl", row | {"environment": describe_environment()})
     names = ["evaluation.jsonl"]
-    for name, draw in measure.pictures:
-        save_figure(draw(meter, row), folder / name)
+    for name, draw in judged.measure.pictures:
+        save_figure(draw(judged.meter, row), folder / name)
         names.append(name)
+    names += judged.names
     if config.json:
         print(json.dumps(row))
     else:
-        measure.print_result(row, console)
+        judged.measure.print_result(row, console)
         console.print(f"{', '.join(names)} in [bold]{folder}[/bold]")
     return 0
 
 
-def judge(config: EvaluateConfig, console: Console) -> tuple[Measure, dict[str, Any], Meter, Path]:
-    """How the task is judged, the row of results, the meter it comes from, and the folder for both."""
-    if is_bundle(config.run):
-        # A bundle's folder holds what was certified and nothing else.
-        folder = Path(config.output or f"{config.run}-evaluation")
-        bundle = open_bundle(config.run)
-        return MEASURES[bundle.task], *evaluate_bundle(bundle, config, folder, console), folder
+def judge(config: EvaluateConfig, console: Console) -> Judgement:
+    """Open what is to be judged and measure it; raises UserError as what does so."""
+    bundle = open_bundle(config.run) if is_bundle(config.run) else None
+    if bundle:
+        refuse_settled(bundle, config)
+    if is_dense(bundle or config.run):
+        return judge_dense(bundle, config, console)
+    if config.predictions:
+        raise UserError(f"--predictions has no effect on {config.run}, a classifier; use rapidnet predict --json")
+    if bundle:
+        folder = find_folder(config, bundle)
+        return Judgement(MEASURES[bundle.task], *evaluate_bundle(bundle, config, folder, console), folder, [])
     from rapidnet.evaluation.evaluate_trained import evaluate
     from rapidnet.evaluation.trained import load_trained
 
     trained = load_trained(config.run, config.weights)
-    folder = Path(config.output) if config.output else trained.path.parent / "evaluation"
-    return trained.measure, *evaluate(trained, config, folder, console), folder
+    folder = find_folder(config, trained.path)
+    return Judgement(trained.measure, *evaluate(trained, config, folder, console), folder, [])
+
+
+def judge_dense(bundle: Bundle | None, config: EvaluateConfig, console: Console) -> Judgement:
+    """The same of a detector or segmenter, exported or trained."""
+    if bundle:
+        subject, folder = describe_bundle(bundle), find_folder(config, bundle)
+    else:
+        subject, path = open_trained(config)
+        folder = find_folder(config, path)
+    row, meter, names = evaluate_dense(subject, config, folder, console)
+    return Judgement(MEASURES[subject.predictor.task], row, meter, folder, names)
+
+
+def find_folder(config: EvaluateConfig, opened: Bundle | Path) -> Path:
+    """Where the results go: beside a checkpoint; not into a bundle, which holds what was certified and nothing else."""
+    if config.output:
+        return Path(config.output)
+    return Path(f"{config.run}-evaluation") if isinstance(opened, Bundle) else opened.parent / "evaluation"
+
+
+def refuse_settled(bundle: Bundle, config: EvaluateConfig) -> None:
+    """Raise UserError for an option that only means something to a network that is not yet exported."""
+    for name in ("weights", "fold"):
+        if getattr(config, name) != getattr(EvaluateConfig, name):
+            raise UserError(f"--{name} has no effect on {bundle.path}, which was settled on export; leave it out")
 
 
 def evaluate_bundle(
@@ -66,13 +113,9 @@ def evaluate_bundle(
     """The row of results (percent) of a bundle in its own runtime, and the meter it comes from.
 
     Raises:
-        UserError: an option that only means something to a network that is not yet exported, data that does not fit,
-            no images, an unreadable one under the policy 'error'.
+        UserError: data that does not fit, no images, an unreadable one under the policy 'error'.
     """
     card = bundle.card
-    for name in ("weights", "fold"):
-        if getattr(config, name) != getattr(EvaluateConfig, name):
-            raise UserError(f"--{name} has no effect on {bundle.path}, which was settled on export; leave it out")
     made_from = card["provenance"].get("training_data") or {}
     if not made_from and not config.data:
         raise UserError(f"{bundle.path} does not say what it was trained on; give labelled images with --data")
@@ -86,7 +129,7 @@ def evaluate_bundle(
     )
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("evaluating", total=count)
-        for batch in read_batches(build_reader(bundle, found), count, config.batch_size):
+        for batch in read_batches(build_reader(bundle, found), count, config.batch_size or BATCH):
             bad_samples.record([item for item in batch if isinstance(item, BadSample)])
             good = [item for item in batch if not isinstance(item, BadSample)]
             if good:
@@ -122,14 +165,3 @@ def build_reader(bundle: Bundle, found: Split | BuiltinScenes) -> Read:
         return pixels, several if bundle.task == "multilabel" else np.int64(sample.labels[0])
 
     return read
-
-
-def read_batches(read: Read, count: int, batch_size: int) -> Iterator[list[tuple[Array, Any] | BadSample]]:
-    """Every image once and in order; the next batch is read while the one before is in use."""
-    with ThreadPoolExecutor() as pool:
-        ahead = None
-        for start in range(0, count + batch_size, batch_size):
-            reading = [pool.submit(read, index) for index in range(start, min(start + batch_size, count))]
-            if ahead is not None:
-                yield [future.result() for future in ahead]
-            ahead = reading

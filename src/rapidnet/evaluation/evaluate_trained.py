@@ -12,7 +12,7 @@ from rapidnet.data.bad_samples import BadSampleLog
 from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.data.loading import EpochSampler, ImageFolder, SizedDataset, build_loader
 from rapidnet.evaluation.classification import Meter, Predict, build_predict, measure
-from rapidnet.evaluation.images import open_images
+from rapidnet.evaluation.images import BATCH, open_images
 from rapidnet.evaluation.trained import Trained
 from rapidnet.models import reparameterize
 
@@ -24,7 +24,9 @@ def evaluate(trained: Trained, config: EvaluateConfig, folder: Path, console: Co
         UserError: data that does not fit, no images, an unreadable one under the policy 'error'.
     """
     dataset = open_data(trained, config.data, config.labels)
-    loader = build_loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), config.batch_size, 0, train=False)
+    loader = build_loader(
+        dataset, EpochSampler(len(dataset), 0, shuffle=False), config.batch_size or BATCH, 0, train=False
+    )
     meter = trained.measure.build_meter(trained.classes)
     bad_samples = BadSampleLog(config.bad_samples, folder / "quarantine.txt")
     with Progress(console=console, transient=True) as bar:

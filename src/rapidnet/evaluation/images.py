@@ -8,6 +8,8 @@ from rapidnet.data.labels import open_labelled_evaluation, open_labels
 from rapidnet.data.sources import open_evaluation, open_splits
 from rapidnet.errors import UserError
 
+BATCH = 64
+"""Images in one forward pass unless one asks otherwise."""
 SETTINGS = ("root", "val_fraction", "seed", "holdout", "exclude", "group_regex")
 
 

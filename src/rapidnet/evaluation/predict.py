@@ -1,26 +1,28 @@
 """What is in these pictures? Class names and probabilities for a file, a folder or a pattern, as a stream."""
 
 import glob
-import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os.path import commonpath
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from rapidnet.config import PredictConfig
 from rapidnet.errors import UserError
 from rapidnet.evaluation.annotate import annotate_image
+from rapidnet.evaluation.dense_predictor import is_dense, open_dense_predictor
+from rapidnet.evaluation.picture_names import find_root
+from rapidnet.evaluation.picture_stream import PictureStream
+from rapidnet.evaluation.read_ahead import read_batches
 from rapidnet.images import IMAGE_EXTENSIONS, BadImageError, load_image
-from rapidnet.runtimes.bundle import Bundle, is_bundle, open_bundle
+from rapidnet.runtimes.bundle import is_bundle, open_bundle
 from rapidnet.runtimes.network import Array
+
+BATCH = 32
+"""Images in one forward pass unless one asks otherwise."""
 
 
 @dataclass(frozen=True)
@@ -57,63 +59,61 @@ class Predictor(Protocol):
         """uint8 RGB [B, 3, S, S] -> probabilities [B, num_classes]."""
 
 
-def open_predictor(config: PredictConfig) -> Predictor:
-    """A bundle in its own runtime, without torch; anything else as a trained network."""
-    if is_bundle(config.run):
-        bundle: Bundle = open_bundle(config.run)
-        if config.weights != PredictConfig.weights:
-            raise UserError(
-                f"--weights has no effect on {config.run}, whose weights were chosen on export; leave it out"
-            )
-        return bundle
+CARRIES = {
+    "classification": ("top", "whose images carry one label"),
+    "multilabel": ("threshold", "whose images carry several labels"),
+    "detect": ("threshold", "which finds objects"),
+    "instance": ("threshold", "which finds objects"),
+    "semantic": ("", "which names every pixel"),
+}
+"""Task -> which of the options top and threshold has an effect on it, and why the others have none."""
+
+
+def run_predict(config: PredictConfig) -> int:
+    """The predict command."""
+    bundle = open_bundle(config.run) if is_bundle(config.run) else None
+    if bundle and config.weights != PredictConfig.weights:
+        raise UserError(f"--weights has no effect on {config.run}, whose weights were chosen on export; leave it out")
+    if is_dense(bundle or config.run):
+        from rapidnet.evaluation.predict_dense import predict_dense
+
+        dense = open_dense_predictor(bundle or config.run, config.weights)
+        check_options(config, dense.task)
+        return predict_dense(config, dense, find_images(config.images))
+    predictor = bundle or open_trained(config)
+    check_options(config, predictor.task)
+    return predict_classes(config, predictor, find_images(config.images))
+
+
+def open_trained(config: PredictConfig) -> Predictor:
+    """A classifier's run folder or checkpoint."""
     from rapidnet.evaluation.trained_predictor import open_trained_predictor
 
     return open_trained_predictor(config.run, config.weights)
 
 
-def run_predict(config: PredictConfig) -> int:
-    """The predict command."""
-    console = Console()
-    notes = Console(stderr=True)
-    predictor = open_predictor(config)
-    check_options(config, predictor)
-    paths = find_images(config.images)
-    unreadable = 0
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # At a terminal, lines scroll above the bar. Where they go to a file, the bar must not catch them (rich would).
-    at_terminal = console.is_terminal
-    show_on = console if at_terminal else notes
-    with Progress(
-        *columns, console=show_on, transient=True, redirect_stdout=at_terminal, disable=len(paths) == 1
-    ) as bar:
-        for prediction in bar.track(
-            predict_files(predictor, paths, config.top, config.batch_size, config.threshold), total=len(paths)
-        ):
-            if prediction.error:
-                unreadable += 1
-                if config.bad_samples == "error":
-                    raise UserError(prediction.error)
-                notes.print(prediction.error, style="yellow", markup=False, highlight=False)
-            elif config.save:
-                save_annotated(prediction, paths, Path(config.save))
-            if config.json:
-                print(json.dumps(prediction.to_dict()), flush=True)
-            elif not prediction.error:
-                show(prediction, console)
-    if unreadable == len(paths):
-        raise UserError(f"none of the {len(paths)} images in {config.images} could be read; see the lines above")
-    if config.save:
-        notes.print(f"{len(paths) - unreadable} pictures in [bold]{config.save}[/bold]")
+def predict_classes(config: PredictConfig, predictor: Predictor, paths: Sequence[Path]) -> int:
+    """Name what is in each picture, one line for each; raises UserError as the policy for unreadable ones wants."""
+    stream = PictureStream(config, paths)
+    batch_size = config.batch_size or BATCH
+    for prediction in stream.track(predict_files(predictor, paths, config.top, batch_size, config.threshold)):
+        if stream.passes_over(prediction.error):
+            stream.print_json(prediction.to_dict())
+            continue
+        if config.save:
+            save_annotated(prediction, paths, Path(config.save))
+        stream.show(prediction.to_dict(), describe(prediction))
+    stream.finish()
     return 0
 
 
-def check_options(config: PredictConfig, predictor: Predictor) -> None:
+def check_options(config: PredictConfig, task: str) -> None:
     """Refuse what the run's task makes no use of."""
-    several = predictor.task == "multilabel"
-    name, instead = ("top", "threshold") if several else ("threshold", "top")
-    if getattr(config, name) != getattr(PredictConfig, name):
-        carry = "several labels" if several else "one label"
-        raise UserError(f"--{name} has no effect on {config.run}, whose images carry {carry}; use --{instead}")
+    used, why = CARRIES[task]
+    for name in ("top", "threshold"):
+        if name != used and getattr(config, name) != getattr(PredictConfig, name):
+            instead = f"use --{used}" if used else "leave it out"
+            raise UserError(f"--{name} has no effect on {config.run}, {why}; {instead}")
 
 
 def find_images(where: str) -> list[Path]:
@@ -142,21 +142,14 @@ def predict_files(
     several = predictor.task == "multilabel"
     top, least = (len(predictor.classes), threshold) if several else (top, 0.0)
 
-    def read(path: Path) -> Array | BadImageError:
+    def read(index: int) -> tuple[Path, Array | BadImageError]:
         try:
-            return predictor.prepare(path)
+            return paths[index], predictor.prepare(paths[index])
         except BadImageError as error:
-            return error
+            return paths[index], error
 
-    with ThreadPoolExecutor() as pool:
-        ahead = None
-        # One start past the end: an empty batch, after which the last one that is being read comes out.
-        for start in range(0, len(paths) + batch_size, batch_size):
-            reading = [(path, pool.submit(read, path)) for path in paths[start : start + batch_size]]
-            if ahead is not None:
-                items = [(path, future.result()) for path, future in ahead]
-                yield from predict_batch(items, predictor, top, least)
-            ahead = reading
+    for items in read_batches(read, len(paths), batch_size):
+        yield from predict_batch(items, predictor, top, least)
 
 
 def predict_batch(
@@ -176,10 +169,9 @@ def predict_batch(
         yield Prediction(path, [(name, p) for name, p in answers if p >= least])
 
 
-def show(prediction: Prediction, console: Console) -> None:
-    """One line for each picture."""
-    answers = ", ".join(f"{escape(name)} {100 * share:.1f}%" for name, share in prediction.answers) or "none"
-    console.print(f"{escape(str(prediction.path))}  [bold]{answers}[/bold]", highlight=False, soft_wrap=True)
+def describe(prediction: Prediction) -> str:
+    """The answers in a line."""
+    return ", ".join(f"{escape(name)} {100 * share:.1f}%" for name, share in prediction.answers) or "none"
 
 
 def save_annotated(prediction: Prediction, paths: Sequence[Path], folder: Path) -> None:
@@ -188,8 +180,7 @@ def save_annotated(prediction: Prediction, paths: Sequence[Path], folder: Path) 
     Raises:
         UserError: that would overwrite the picture itself.
     """
-    root = Path(commonpath([path.parent for path in paths]))
-    target = folder / prediction.path.relative_to(root).with_suffix(".png")
+    target = folder / prediction.path.relative_to(find_root(paths)).with_suffix(".png")
     if target.resolve() == prediction.path.resolve():
         raise UserError(f"--save {folder} would overwrite {prediction.path}; choose another folder")
     lines = [f"{name}  {100 * share:.1f}%" for name, share in prediction.answers] or ["none"]
