@@ -34,7 +34,8 @@ def dense_config(task: str, output: Path, data: str = "builtin", **options: Any)
     settings: dict[str, Any] = {
         "data": data, "task": task, "output": str(output), "model_options": {**TINY, "drop_path_rate": 0.2},
         "epochs": 2, "image_size": 64, "batch_size": 4, "precision": "32-true", "ema_decay": 0.9,
-        "optimizer": OptimizerConfig(lr=5e-3, warmup_epochs=0.5), "dense": DenseConfig(options=SMALL[TASKS.get(task, "fcos")]),
+        "optimizer": OptimizerConfig(lr=5e-3, warmup_epochs=0.5),
+        "dense": DenseConfig(options=SMALL[TASKS.get(task, "fcos")]),
         "limit_data": 12,
     }  # fmt: skip
     return TrainConfig(**(settings | options))
