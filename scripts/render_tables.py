@@ -40,7 +40,9 @@ def family() -> str:
 
 
 def quickstart() -> str:
-    rows = read_rows(ROOT / "results" / "quickstart.jsonl")
+    rows = [
+        row for row in read_rows(ROOT / "results" / "quickstart.jsonl") if row.get("task", "classify") == "classify"
+    ]
     return table(
         ["seed", "top-1 on held-out scenes, % (95% interval)", "calibration error, %", "minutes", "CPU cores"],
         [

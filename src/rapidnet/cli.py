@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "data audit": (config.AuditConfig, "rapidnet.data.audit:run_audit"),
     "data builtin": (config.BuiltinConfig, "rapidnet.data.builtin_folder:run_builtin"),
     "data shard": (config.ShardConfig, "rapidnet.data.shard_writer:run_shard"),
-    "quickstart": (config.QuickstartConfig, "rapidnet.quickstart:run_quickstart"),
+    "quickstart": (config.QuickstartConfig, "rapidnet.quickstart.run:run_quickstart"),
 }
 # Commands whose settings can also come from a YAML file.
 WITH_RECIPE = {"train", "teacher cache"}

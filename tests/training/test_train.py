@@ -276,7 +276,7 @@ def test_builtin_scenes_are_fresh_in_every_epoch(tmp_path: Path, monkeypatch: py
         original(run, batch, *args)
 
     monkeypatch.setattr(loop, "train_batch", train_batch)
-    monkeypatch.setattr("rapidnet.training.build.BUILTIN_VAL_LENGTH", 20)
+    monkeypatch.setattr("rapidnet.training.build_classifier.BUILTIN_VAL_LENGTH", 20)
     assert run_train(tiny_config("builtin", tmp_path / "run", train_length=16), QUIET) == 0
     assert len(seen) == 32
     assert max(seen.values()) == 1

@@ -143,8 +143,10 @@ class ShardConfig:
 class QuickstartConfig:
     """Train, evaluate, fold, prove and predict on the built-in data, and write one HTML report."""
 
-    output: str = "runs/quickstart"
-    """The folder to write; an earlier quickstart there is replaced."""
+    task: Literal["classify", "detect", "semantic"] = "classify"
+    """Name one digit, find up to five of them, or name every pixel."""
+    output: str = ""
+    """The folder to write, runs/quickstart or runs/quickstart_TASK if empty; an earlier quickstart is replaced."""
     seed: int = 0
     """Seeds the weights, the scenes and their order."""
     epochs: int = 0

@@ -12,7 +12,8 @@ class Equality:
     """How far apart two networks' logits are on the same inputs.
 
     max_abs: largest absolute difference; max_rel: that divided by the reference's largest absolute logit;
-    same_top1: images for which both name the same class; images: how many were compared.
+    same_top1: images for which both name the same class, at every place where they name one; images: how many were
+    compared.
     """
 
     max_abs: float
@@ -29,7 +30,8 @@ class Equality:
 
 
 def compare(reference: nn.Module, other: nn.Module, inputs: Tensor, batch_size: int = 64) -> Equality:
-    """Run both networks in eval mode on inputs [N, C, H, W] in the inputs' number format and compare their logits.
+    """Run both networks in eval mode on inputs [N, C, H, W] in the inputs' number format and compare their logits,
+    [N, classes] or [N, classes, ...].
 
     The networks are converted in place to the inputs' dtype and device.
 
@@ -43,5 +45,5 @@ def compare(reference: nn.Module, other: nn.Module, inputs: Tensor, batch_size: 
         pairs = [(reference(batch), other(batch)) for batch in inputs.split(batch_size)]
     expected, got = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
     max_abs = float((expected - got).abs().max())
-    same = int((expected.argmax(1) == got.argmax(1)).sum())
+    same = int((expected.argmax(1) == got.argmax(1)).reshape(len(inputs), -1).all(1).sum())
     return Equality(max_abs, max_abs / float(expected.abs().max()), same, len(inputs))

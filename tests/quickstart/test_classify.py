@@ -2,17 +2,21 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from conftest import TINY
-from rapidnet import quickstart
 from rapidnet.config import QuickstartConfig
 from rapidnet.environment import read_rows
 from rapidnet.errors import UserError
 from rapidnet.evaluation.trained import load_trained
+from rapidnet.quickstart import classify, proof
+from rapidnet.quickstart.report import prepare_folder
+from rapidnet.quickstart.run import run_quickstart
 
 SMALL = {"model_options": dict(TINY), "train_length": 256, "image_size": 32}
 
@@ -21,10 +25,10 @@ SMALL = {"model_options": dict(TINY), "train_length": 256, "image_size": 32}
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quickstart") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quickstart, "RECIPE", quickstart.replace(quickstart.RECIPE, **SMALL))
-        patch.setattr("rapidnet.training.build.BUILTIN_VAL_LENGTH", 100)
+        patch.setattr(classify, "RECIPE", replace(classify.RECIPE, **SMALL))
+        patch.setattr("rapidnet.training.build_classifier.BUILTIN_VAL_LENGTH", 100)
         results = str(folder.parent / "rows.jsonl")
-        assert quickstart.run_quickstart(QuickstartConfig(str(folder), epochs=2, results=results)) == 0
+        assert run_quickstart(QuickstartConfig(output=str(folder), epochs=2, results=results)) == 0
     return folder
 
 
@@ -46,27 +50,28 @@ def test_row_says_what_was_measured(small: Path) -> None:
 
 
 def test_pictures_are_there_to_try(small: Path) -> None:
-    assert len(list((small / "pictures").glob("*.png"))) == quickstart.EXAMPLES
+    assert len(list((small / "pictures").glob("*.png"))) == classify.EXAMPLES
 
 
 def test_a_wrong_folding_stops_the_quickstart(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = load_trained(small / "run")
-    folding = quickstart.fold_and_prove(trained, Console(quiet=True))
-    assert not folding.control.holds(quickstart.TOLERANCE)
-    fold = quickstart.reparameterize
-    monkeypatch.setattr(quickstart, "reparameterize", lambda model: quickstart.break_one_weight(fold(model)))
+    trained, quiet = load_trained(small / "run"), Console(quiet=True)
+    inputs = torch.randn(4, 3, 32, 32)
+    folding = proof.prove_folding(trained.model, inputs, quiet)
+    assert not folding.control.holds(proof.TOLERANCE)
+    fold = proof.reparameterize
+    monkeypatch.setattr(proof, "reparameterize", lambda model: proof.break_one_weight(fold(model)))
     with pytest.raises(RuntimeError, match="folding is not exact"):
-        quickstart.fold_and_prove(trained, Console(quiet=True))
+        proof.prove_folding(trained.model, inputs, quiet)
 
 
 def test_replaces_only_its_own_folder(tmp_path: Path) -> None:
     own = tmp_path / "own"
-    assert quickstart.prepare_folder(own) == own
+    assert prepare_folder(own) == own
     (own / "old.txt").touch()
-    quickstart.prepare_folder(own)
+    prepare_folder(own)
     assert not (own / "old.txt").exists()
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").touch()
     with pytest.raises(UserError, match="not a quickstart"):
-        quickstart.prepare_folder(tmp_path / "precious")
+        prepare_folder(tmp_path / "precious")
     assert (tmp_path / "precious" / "thesis.txt").exists()
