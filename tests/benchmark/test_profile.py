@@ -33,7 +33,7 @@ TIMES = {
         operator("Softmax (NC, F32)", "CPU, XNNPACK", ms=0.05),
     ],
 }  # fmt: skip
-PLAN = {"operators": [operator("conv", "ANE", share=0.75), operator("softmax", "CPU", share=0.25)]}
+PLAN = {"operators": [operator("conv", "Neural Engine", share=0.75), operator("softmax", "CPU", share=0.25)]}
 
 
 def print_table(row: dict[str, Any]) -> str:
@@ -86,7 +86,7 @@ def test_an_estimate_shows_no_times() -> None:
     said = print_table(row)
     assert "not timed: shares of the cost that the runtime expects" in said and " ms " not in said
     assert "75.0" in said and "over many classes" in said
-    assert describe_placement(row) == "Expected to be run by: ANE 75.0% (1 operator); CPU 25.0% (1 operator)."
+    assert describe_placement(row) == "Expected to be run by: Neural Engine 75.0% (1 operator); CPU 25.0% (1 operator)."
 
 
 # Kinds that networks other than the tiny one of tests/runtimes/test_profiles.py have shown.
