@@ -6,6 +6,7 @@ from typing import Any
 
 from markdown_table import table
 
+from rapidnet.benchmark.latest import keep_latest
 from rapidnet.benchmark.peers import load_peers
 from rapidnet.environment import read_rows
 
@@ -14,12 +15,19 @@ PICTURE = RESULTS.parent / "docs" / "images" / "scaling.png"
 FAMILY = "rapidnet_ti rapidnet_s rapidnet_m rapidnet_b"
 
 
-def read_latest(name: str, study: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The last row of each combination of `keys` in a file that may not be there yet, in the order of their values."""
+def read_results(name: str, study: str) -> list[dict[str, Any]]:
+    """All rows of a study; none without the file."""
     path = RESULTS / name
-    rows = [row for row in (read_rows(path) if path.exists() else []) if row["study"] == study]
-    latest = {tuple(str(row[key]) if isinstance(row[key], dict) else row[key] for key in keys): row for row in rows}
-    return [latest[key] for key in sorted(latest)]
+    return [row for row in (read_rows(path) if path.exists() else []) if row["study"] == study]
+
+
+def read_latest(name: str, study: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The row that counts of each combination of `keys`, in the order of their values."""
+
+    def identify(row: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(str(row[key]) if isinstance(row[key], dict) else row[key] for key in keys)
+
+    return sorted(keep_latest(read_results(name, study), identify), key=identify)
 
 
 def bench_scaling() -> str:

@@ -1,6 +1,6 @@
 """What do README and docs say in their tables? What the rows in results/ say: written between markers, or checked.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function below.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a key of TABLES.
 """
 
 import re
@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aims_table import aims
 from bench_tables import activations, bench_peers, bench_scaling, speed_attempts
+from latency_tables import bench, bench_family, bench_profile, bench_ratios, bench_repeats
 from markdown_table import table
 
 from rapidnet.environment import read_rows
@@ -213,74 +215,12 @@ def xnnpack() -> str:
     return table(["operator: ms (calls)", *(f"{precision}, 7x7 {form}" for precision, form in columns)], lines)
 
 
-def bench() -> str:
-    """The last steady measurement of each network in standard mode; the last one of those that never were steady."""
-    rows = [row for row in read_rows(ROOT / "results" / "bench.jsonl") if row["study"] == "bench"]
-    standard = [row for row in rows if row["mode"] == "standard"]
-    standard.sort(key=lambda row: row["verdict"] == "steady")
-    latest = {(row["runtime"], row["precision"], row["name"], row["threads"]): row for row in standard}
-    figures = (("latency_ms_p90", 2, 1), ("latency_ms_p50", 2, 1), ("latency_ms_p99", 2, 1), ("spread", 1, 100),
-               ("drift", 1, 100), ("load_ms", 0, 1), ("first_ms", 1, 1), ("peak_mb", 0, 1), ("file_mb", 1, 1),
-               ("params_m", 2, 1), ("gmacs", 3, 1), ("gflops", 0, 1), ("gemm_share", 0, 100))  # fmt: skip
-    return table(
-        ["network", "runtime", "precision", "on", "p90, ms", "median", "p99", "spread, %", "drift, %", "load, ms",
-         "first, ms", "peak, MB", "file, MB", "params, M", "GMACs", "GFLOP/s", "of GEMM, %"],
-        [
-            [row["name"], row["runtime"], row["precision"], row["environment"]["time"][:10],
-             *(f"{row[key] * factor:.{digits}f}" if key in row else "unstable" for key, digits, factor in figures)]
-            for _, row in sorted(latest.items())
-        ],
-    )  # fmt: skip
-
-
-def bench_ratios() -> str:
-    rows = [row for row in read_rows(ROOT / "results" / "bench.jsonl") if row["study"] == "bench_ratio"]
-    latest = {
-        (row["runtime"], row["precision"], row["name"], row["against"], row["against_runtime"], row["threads"]): row
-        for row in rows if row["mode"] == "standard"
-    }  # fmt: skip
-    return table(
-        ["network", "in", "against", "in", "how many times as long (95% interval)", "verdict"],
-        [
-            [row["name"], f"{row['runtime']} {row['precision']}", row["against"],
-             f"{row['against_runtime']} {row['against_precision']}", describe_ratio(row), row["verdict"]]
-            for row in latest.values()
-        ],
-    )  # fmt: skip
-
-
-def bench_profile() -> str:
-    rows = [row for row in read_rows(ROOT / "results" / "bench_profile.jsonl") if not row.get("estimated")]
-    latest = {(row["runtime"], row["precision"], row["model"]): row for row in rows}
-    return table(
-        ["network", "in", "all, ms", "operators: ms (calls)"],
-        [
-            [row["model"], f"{row['runtime']} {row['precision']}", f"{row['ms']:.2f}",
-             "; ".join(f"{kind['kind']} {kind['ms']:.2f} ({kind['calls']})"
-                       for kind in row["kinds"] if kind["share"] > 0.02)]
-            for row in latest.values()
-        ],
-    )  # fmt: skip
-
-
-def bench_repeats() -> str:
-    rows = [row for row in read_rows(ROOT / "results" / "bench_repeats.jsonl") if row["study"] == "bench_ratio"]
-    return table(
-        ["time (UTC)", "network", "against", "how many times as long (95% interval)"],
-        [[row["environment"]["time"], row["name"], row["against"], describe_ratio(row)] for row in rows],
-    )
-
-
-def describe_ratio(row: dict[str, Any]) -> str:
-    return f"{row['ratio']:.3f} ({row['low']:.3f} to {row['high']:.3f})" if "ratio" in row else "unstable"
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "family": family, "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
     "distillation": distillation, "crash_safety": crash_safety, "exports": exports,
     "int8": int8, "xnnpack": xnnpack, "bench": bench, "bench_ratios": bench_ratios, "bench_repeats": bench_repeats,
     "bench_profile": bench_profile, "bench_scaling": bench_scaling, "bench_peers": bench_peers,
-    "speed_attempts": speed_attempts, "activations": activations,
+    "speed_attempts": speed_attempts, "activations": activations, "bench_family": bench_family, "aims": aims,
 }  # fmt: skip
 
 
@@ -297,10 +237,10 @@ def main() -> int:
     stale = [page for page in PAGES if render(page.read_text()) != page.read_text()]
     for page in stale:
         if "--check" in sys.argv:
-            print(f"{page.relative_to(ROOT)} does not say what results/ says; run make tables")
+            print(f"{page.name} does not say what results/ says; run make tables")
         else:
             page.write_text(render(page.read_text()))
-            print(f"wrote {page.relative_to(ROOT)}")
+            print(f"wrote {page.name}")
     return int("--check" in sys.argv and bool(stale))
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from rapidnet.benchmark.contestants import Contestant
 from rapidnet.benchmark.hints import HINTS, find_hint
-from rapidnet.benchmark.profile import build_profile_table, describe_placement, describe_profile, profile_apart
+from rapidnet.benchmark.profile import describe_placement, describe_profile, print_profile, profile_apart
 from rapidnet.config.bench import Point
 from rapidnet.errors import UserError
 from rapidnet.runtimes.operator_time import OUTSIDE
@@ -33,13 +33,13 @@ TIMES = {
         operator("Softmax (NC, F32)", "CPU, XNNPACK", ms=0.05),
     ],
 }  # fmt: skip
-PLAN = {"operators": [operator("conv", "ANE", share=0.75), operator("softmax", "CPU", share=0.25)]}
+PLAN = {"operators": [operator("conv", "Neural Engine", share=0.75), operator("softmax", "CPU", share=0.25)]}
 
 
-def print_table(row: dict[str, Any]) -> str:
+def capture_table(row: dict[str, Any]) -> str:
     console = Console(width=240, file=io.StringIO())
     with console.capture() as capture:
-        console.print(build_profile_table(row))
+        print_profile(row, console)
     return capture.get()
 
 
@@ -70,12 +70,12 @@ def test_what_the_delegate_left_is_named() -> None:
 
 
 def test_only_what_takes_time_gets_a_hint() -> None:
-    said = print_table(describe_profile(contestant("litert", "int8"), 1, TIMES))
+    said = capture_table(describe_profile(contestant("litert", "int8"), 1, TIMES))
     assert "4.00 ms in all (the fastest run without counting: 4.50 ms)" in said
     assert "left to plain kernels; an activation" in said and "arithmetic: a smaller image" in said
     # A network that is int8 already is not told to become it.
     assert "--raw" not in said and "int8, or" not in said
-    said = print_table(describe_profile(contestant("executorch"), 1, TIMES))
+    said = capture_table(describe_profile(contestant("executorch"), 1, TIMES))
     assert "int8, or a network trained with hard-swish" in said and "arithmetic: int8, a smaller image" in said
 
 
@@ -83,10 +83,10 @@ def test_an_estimate_shows_no_times() -> None:
     row = describe_profile(contestant("coreml"), 1, PLAN)
     assert row["estimated"] and not {"ms", "threads", "runs", "fastest_ms"} & set(row)
     assert [set(kind) for kind in row["kinds"]] == [{"kind", "unit", "calls", "share"}] * 2
-    said = print_table(row)
+    said = capture_table(row)
     assert "not timed: shares of the cost that the runtime expects" in said and " ms " not in said
     assert "75.0" in said and "over many classes" in said
-    assert describe_placement(row) == "Expected to be run by: ANE 75.0% (1 operator); CPU 25.0% (1 operator)."
+    assert describe_placement(row) == "Expected to be run by: Neural Engine 75.0% (1 operator); CPU 25.0% (1 operator)."
 
 
 # Kinds that networks other than the tiny one of tests/runtimes/test_profiles.py have shown.

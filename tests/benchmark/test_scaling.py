@@ -109,6 +109,27 @@ def test_the_last_measurement_counts(tmp_path: Path) -> None:
     assert len(shown) == len(SWEEP) and 99.0 not in [row["latency_ms_p50"] for row in shown]
 
 
+def test_measuring_again_fills_gaps_and_makes_none(tmp_path: Path) -> None:
+    steady, unsteady = bench(2, latency_ms_p50=33.0), bench(2)
+    del unsteady["latency_ms_p50"]
+    drawn = [
+        draw_points([bench(1), *rows, bench(4)], tmp_path)
+        for rows in ([unsteady], [unsteady, steady], [steady, unsteady], [bench(2), unsteady, steady, unsteady])
+    ]
+    assert drawn == [[10.0, 40.0], *3 * [[10.0, 33.0, 40.0]]]
+
+
+def draw_points(rows: list[dict[str, Any]], folder: Path) -> list[float]:
+    """The latencies in the picture's first panel, by batch."""
+    from rich.console import Console
+
+    figures: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rapidnet.benchmark.drawing.save_figure", lambda figure, path: figures.append(figure))
+        draw(BenchConfig([], scaling=str(folder / "scaling.png"), results="rows"), rows, Console(quiet=True))
+    return list(figures[0].axes[0].lines[0].get_ydata())
+
+
 def test_work_without_macs_goes_by_the_area() -> None:
     size = next(varied for varied in VARIED if varied.key == "image_size")
     row = bench(size=96)

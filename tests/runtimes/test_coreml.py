@@ -4,83 +4,37 @@ Core ML itself is not run where these are: a stand-in for coremltools takes what
 """
 
 import platform
-import sys
-from enum import Enum
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fake_mac import ComputeUnit, FakePlan, MLModel, put_on_a_mac
 
 from rapidnet.errors import UserError
-from rapidnet.runtimes import coreml
+from rapidnet.runtimes import coreml, coreml_tools
 from rapidnet.runtimes.formats import FORMATS
 from rapidnet.runtimes.mil_program import Program
 
 PROGRAM = Program([], {}, "pixels", "probabilities", [1, 3, 4, 4], image=True)
 
 
-class ComputeUnit(Enum):
-    ALL, CPU_AND_GPU, CPU_ONLY, CPU_AND_NE = range(4)
-
-
-class MLCPUComputeDevice:
-    pass
-
-
-class MLNeuralEngineComputeDevice:
-    pass
-
-
-class MLModel:
-    opened: list[tuple[str, Enum]] = []  # noqa: RUF012
-
-    def __init__(self, path: str, compute_units: Enum) -> None:
-        self.opened.append((path, compute_units))
-
-    def predict(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"probabilities": np.asarray(given["pixels"]).mean((0, 1))[None]}
-
-    def get_compiled_model_path(self) -> str:
-        return "compiled"
-
-
 @pytest.fixture
 def mac(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A Mac with a coremltools whose plan has three operations on the Neural Engine, one on the CPU, one on neither."""
-    usages: list[Any] = [SimpleNamespace(preferred_compute_device=MLNeuralEngineComputeDevice())] * 3
-    usages += [SimpleNamespace(preferred_compute_device=MLCPUComputeDevice()), None]
-    function = SimpleNamespace(block=SimpleNamespace(operations=list(range(5))))
-    asked: list[tuple[str, Enum]] = []
-
-    def load_from_path(path: str, compute_units: Enum) -> SimpleNamespace:
-        asked.append((path, compute_units))
-        return SimpleNamespace(
-            model_structure=SimpleNamespace(program=SimpleNamespace(functions={"main": function})),
-            get_compute_device_usage_for_mlprogram_operation=usages.__getitem__,
-        )
-
-    package: Any = ModuleType("coremltools")
-    package.ComputeUnit = ComputeUnit
-    package.models = SimpleNamespace(MLModel=MLModel)
-    plans: Any = ModuleType("coremltools.models.compute_plan")
-    plans.MLComputePlan = SimpleNamespace(load_from_path=load_from_path)
-    monkeypatch.setitem(sys.modules, "coremltools", package)
-    monkeypatch.setitem(sys.modules, "coremltools.models.compute_plan", plans)
-    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    """A Mac, on which the package has a program that is read elsewhere."""
     monkeypatch.setattr(coreml, "read_program", lambda path: PROGRAM)
-    monkeypatch.setattr(MLModel, "opened", [])
-    return SimpleNamespace(plans=plans, asked=asked)
+    return put_on_a_mac(monkeypatch)
 
 
+@pytest.mark.usefixtures("mac")
 @pytest.mark.parametrize(
     ("unit", "name"),
     [("", "ALL"), ("all", "ALL"), ("cpu", "CPU_ONLY"), ("cpu_gpu", "CPU_AND_GPU"), ("cpu_ne", "CPU_AND_NE")],
 )
-def test_the_unit_asked_for_is_the_one_it_is_opened_on(unit: str, name: str, mac: SimpleNamespace) -> None:
+def test_the_unit_asked_for_is_the_one_it_is_opened_on(unit: str, name: str) -> None:
     network = FORMATS["coreml"].open("model.mlpackage", unit=unit)
-    assert MLModel.opened == [("model.mlpackage", ComputeUnit[name])] and mac.asked == [("compiled", ComputeUnit[name])]
+    assert MLModel.opened == [("model.mlpackage", ComputeUnit[name])]
+    assert FakePlan.asked == [("compiled", ComputeUnit[name])]
     assert network.unit == "Neural Engine 3, CPU 1, as planned" and network.runtime.endswith("Core ML on macOS")
     images = np.arange(48, dtype=np.uint8).reshape(1, 3, 4, 4)
     # Each channel's mean: the picture was handed over with its channels last.
@@ -102,9 +56,9 @@ def test_no_unit_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_every_unit_has_a_name_in_coremltools() -> None:
-    coremltools = coreml.import_coremltools("model.mlpackage")
-    assert set(coreml.UNITS) == set(FORMATS["coreml"].units)
-    assert {coremltools.ComputeUnit[name] for name in coreml.UNITS.values()} == set(coremltools.ComputeUnit)
+    coremltools = coreml_tools.import_coremltools("model.mlpackage")
+    assert set(coreml_tools.UNITS) == set(FORMATS["coreml"].units)
+    assert {coremltools.ComputeUnit[name] for name in coreml_tools.UNITS.values()} == set(coremltools.ComputeUnit)
 
 
 def test_other_formats_take_no_unit(tmp_path: Path) -> None:

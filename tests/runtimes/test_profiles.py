@@ -16,13 +16,13 @@ from rapidnet.benchmark.hints import find_hint
 from rapidnet.errors import UserError
 from rapidnet.export.conversion import Conversion
 from rapidnet.export.converters import adapt, convert
-from rapidnet.runtimes import coreml_plan, litert_profile, ncnn_profile
+from rapidnet.runtimes import litert_profile, ncnn_profile
 from rapidnet.runtimes.aot_inductor_profile import FUSED, TORCH, divide, nest
 from rapidnet.runtimes.formats import FORMATS
 from rapidnet.runtimes.litert_profile import profile_litert
 from rapidnet.runtimes.ncnn import load_net
 from rapidnet.runtimes.ncnn_profile import time_layer
-from rapidnet.runtimes.operator_time import OUTSIDE, OperatorEstimate, OperatorTime
+from rapidnet.runtimes.operator_time import OUTSIDE
 from rapidnet.runtimes.profiles import PROFILERS, profile_artifact
 
 CONVOLUTIONS, DEPTHWISE, ACTIVATIONS, UNSEEN = 27, 6, 14, 9
@@ -153,72 +153,6 @@ def test_litert_says_what_it_cannot_run(artifacts: Any, tmp_path: Path) -> None:
     (tmp_path / "damaged.tflite").write_bytes(b"no model")
     with pytest.raises(UserError, match=r"LiteRT refuses CreateModelFromFile for .*damaged\.tflite"):
         profile_litert(tmp_path / "damaged.tflite", draw_inputs(STATIC, 1), 1, 1, "")
-
-
-class MLNeuralEngineComputeDevice:
-    pass
-
-
-class MLCPUComputeDevice:
-    pass
-
-
-class FakePlan:
-    """What coremltools gives on a Mac for four operations, the first a constant that nothing runs."""
-
-    def __init__(self, path: str, units: str) -> None:
-        assert path == "compiled" and units == "all"
-        names = ("ios17.const", "ios17.conv", "ios17.gelu", "softmax")
-        operations = [
-            SimpleNamespace(operator_name=name, outputs=[SimpleNamespace(name=f"{name}_0")]) for name in names
-        ]
-        main = SimpleNamespace(block=SimpleNamespace(operations=operations))
-        self.model_structure = SimpleNamespace(program=SimpleNamespace(functions={"main": main}))
-
-    def get_compute_device_usage_for_mlprogram_operation(self, operation: Any) -> Any:
-        device = MLCPUComputeDevice if operation.operator_name == "softmax" else MLNeuralEngineComputeDevice
-        constant = operation.operator_name.endswith("const")
-        return None if constant else SimpleNamespace(preferred_compute_device=device())
-
-    def get_estimated_cost_for_mlprogram_operation(self, operation: Any) -> Any:
-        weights = {"ios17.conv": 0.6, "ios17.gelu": 0.15, "softmax": 0.05}
-        weight = weights.get(operation.operator_name)
-        return weight and SimpleNamespace(weight=weight)
-
-
-def put_on_a_mac(monkeypatch: pytest.MonkeyPatch, load_from_path: Any) -> None:
-    models = SimpleNamespace(
-        MLModel=lambda path: SimpleNamespace(get_compiled_model_path=lambda: "compiled"),
-        compute_plan=SimpleNamespace(MLComputePlan=SimpleNamespace(load_from_path=load_from_path)),
-    )
-    tools = SimpleNamespace(models=models, ComputeUnit=SimpleNamespace(ALL="all"))
-    monkeypatch.setattr(coreml_plan, "import_coremltools", lambda path: tools)
-    monkeypatch.setattr(coreml_plan.platform, "system", lambda: "Darwin")
-
-
-def test_core_mls_plan_is_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
-    put_on_a_mac(monkeypatch, FakePlan)
-    operators = profile_artifact("coreml", "model.mlpackage", np.zeros((1, 3, 64, 64), np.uint8), 1, 1)
-    assert operators == [
-        OperatorEstimate("ios17.conv_0", "conv", "ANE", pytest.approx(0.75)),
-        OperatorEstimate("ios17.gelu_0", "gelu", "ANE", pytest.approx(0.1875)),
-        OperatorEstimate("softmax_0", "softmax", "CPU", pytest.approx(0.0625)),
-    ]
-    assert not any(isinstance(operator, OperatorTime) for operator in operators)
-
-
-def test_core_mls_plan_needs_a_mac_that_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = np.zeros((1, 3, 64, 64), np.uint8)
-    monkeypatch.setattr(coreml_plan.platform, "system", lambda: "Linux")
-    with pytest.raises(UserError, match=r"is known on a Mac only \(macOS 14.4 or newer\)"):
-        profile_artifact("coreml", "model.mlpackage", images, 1, 1)
-
-    def load(path: str, units: str) -> None:
-        raise RuntimeError("MLComputePlan is not supported")
-
-    put_on_a_mac(monkeypatch, load)
-    with pytest.raises(UserError, match=r"has no compute plan of model.mlpackage \(MLComputePlan is not supported\)"):
-        profile_artifact("coreml", "model.mlpackage", images, 1, 1)
 
 
 def test_fused_activations_are_in_the_time_of_their_layer(tmp_path: Path) -> None:

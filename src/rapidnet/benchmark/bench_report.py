@@ -1,13 +1,13 @@
-"""What is shown of a measurement: one table of networks, one of comparisons, and the context of both."""
+"""What is shown of a measurement: tables of networks, of comparisons, and the context of both."""
 
 from collections.abc import Callable
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from rapidnet.benchmark.machine import UNKNOWN
+from rapidnet.benchmark.narrow_table import print_table
+from rapidnet.config.bench import EAGER
 
 Row = dict[str, Any]
 
@@ -16,32 +16,35 @@ def number(key: str, digits: int, factor: float = 1.0) -> Callable[[Row], str]:
     return lambda row: f"{row[key] * factor:.{digits}f}" if row.get(key) is not None else UNKNOWN
 
 
-# Heading -> the cell of a row.
-COLUMNS: dict[str, Callable[[Row], str]] = {
-    "network": lambda row: row["name"],
-    "in": lambda row: f"{row['runtime']} {row['precision']}",
-    "at": lambda row: f"{row['batch']} of {row['image_size']} px",
-    "p90 ms": number("latency_ms_p90", 2),
-    "median": number("latency_ms_p50", 2),
-    "p99": number("latency_ms_p99", 2),
-    "images/s": number("images_per_s", 1),
-    "spread %": number("spread", 1, 100),
-    "drift %": number("drift", 1, 100),
-    "load ms": number("load_ms", 0),
-    "first ms": number("first_ms", 1),
-    "peak MB": number("peak_mb", 0),
-    "file MB": number("file_mb", 1),
-    "params M": number("params_m", 2),
-    "GMACs": number("gmacs", 3),
-    "GFLOP/s": number("gflops", 0),
-    "of GEMM %": number("gemm_share", 0, 100),
+# Title -> headings -> the cell of a row. Together they would be too wide for a terminal.
+TABLES: dict[str, dict[str, Callable[[Row], str]]] = {
+    "one call": {
+        "p90 ms": number("latency_ms_p90", 2),
+        "median": number("latency_ms_p50", 2),
+        "p99": number("latency_ms_p99", 2),
+        "images/s": number("images_per_s", 1),
+    },
+    "how steady, and what opening it takes": {
+        "spread %": number("spread", 1, 100),
+        "drift %": number("drift", 1, 100),
+        "load ms": number("load_ms", 0),
+        "first ms": number("first_ms", 1),
+        "peak MB": number("peak_mb", 0),
+    },
+    "size and arithmetic": {
+        "file MB": number("file_mb", 1),
+        "params M": number("params_m", 2),
+        "GMACs": number("gmacs", 3),
+        "GFLOP/s": number("gflops", 0),
+        "of GEMM %": number("gemm_share", 0, 100),
+    },
 }
+FIRST, FIGURES = "p90 ms", ("median", "p99", "images/s", "GFLOP/s", "of GEMM %")
+"""What "unstable" stands in place of, and what an unsteady network does not have either."""
 FOR_PHONES = ("coreml", "executorch", "litert", "ncnn")
 """Runtimes whose figures here could be taken for a phone's."""
-# The columns of both tables, and of the first; all others are the second's.
-BOTH = ("network", "in", "at")
-FIGURES = ("p90 ms", "median", "p99", "images/s")
-FIRST = (*FIGURES, "spread %", "drift %")
+WORDS = ("network", "in", "at", "against", "95% interval", "verdict")
+"""Headings of what is no figure."""
 STEPS = ("decode", "resize", "copy", "normalise", "model", "post")
 
 
@@ -50,14 +53,11 @@ def print_report(rows: list[Row], console: Console) -> None:
     for threads in dict.fromkeys(row["threads"] for row in rows):
         mine = [row for row in rows if row["threads"] == threads]
         networks = [row for row in mine if row["study"] == "bench"]
-        console.print(build_table(networks, [*BOTH, *FIRST], f"one call, threads: {threads}"))
-        console.print(build_table(networks, [name for name in COLUMNS if name not in FIRST], "what it takes"))
-        if any(row.get("split_ms") for row in networks):
-            console.print(build_split(networks))
-        ratios = [row for row in mine if row["study"] == "bench_ratio"]
-        if ratios:
-            console.print(build_ratios(ratios))
-        console.print(f"{describe_context(networks[0])}; {describe_units(networks)}", highlight=False)
+        for title, headings in TABLES.items():
+            print_networks(f"{title}, threads: {threads}", headings, networks, console)
+        print_split([row for row in networks if row.get("split_ms")], console)
+        print_ratios([row for row in mine if row["study"] == "bench_ratio"], console)
+        console.print(f"\n{describe_context(networks[0])}; {describe_units(networks)}", highlight=False)
         phones = sorted({row["runtime"] for row in networks} & set(FOR_PHONES))
         if phones:
             console.print(
@@ -66,50 +66,82 @@ def print_report(rows: list[Row], console: Console) -> None:
         for row in mine:
             if row["reasons"]:
                 what = f"{row['name']} against {row['against']}" if "against" in row else row["name"]
-                what += f", {COLUMNS['in'](row)}, {COLUMNS['at'](row)}"
+                what += f", {describe_place(row)}, {describe_point(row)}"
                 console.print(f"[bold red]unstable[/bold red] {what}: {'; '.join(row['reasons'])}", highlight=False)
 
 
-def build_table(rows: list[Row], headings: list[str], title: str) -> Table:
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in headings:
-        width = len("unstable") if heading == FIGURES[0] else None
-        table.add_column(heading, justify="left" if heading in BOTH else "right", overflow="fold", min_width=width)
-    for row in rows:
-        cells = {heading: COLUMNS[heading](row) for heading in headings}
-        if row["reasons"]:
-            cells |= dict.fromkeys(FIGURES, "") | {FIGURES[0]: "unstable"}
-        table.add_row(*(cells[heading] for heading in headings))
-    return table
+def describe_place(row: Row) -> str:
+    return f"{row['runtime']} {row['precision']}"
 
 
-def build_split(rows: list[Row]) -> Table:
-    table = Table(title="from a JPEG file to class numbers, ms", box=SIMPLE_HEAD)
-    for heading in ("network", "runtime", "precision"):
-        table.add_column(heading)
-    for step in (*STEPS, "all"):
-        table.add_column(step, justify="right")
-    for row in rows:
-        split = row.get("split_ms")
-        if split:
-            steps = [f"{split[step]:.2f}" for step in STEPS]
-            table.add_row(row["name"], row["runtime"], row["precision"], *steps, f"{sum(split.values()):.2f}")
-    return table
+def describe_point(row: Row) -> str:
+    return f"{row['batch']} of {row['image_size']} px"
 
 
-def build_ratios(rows: list[Row]) -> Table:
-    table = Table(title="how many times as long (95% interval)", box=SIMPLE_HEAD)
-    for heading in ("network", "against", "in", "at", "ratio", "interval", ""):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        place = f"{row['runtime']} {row['precision']}"
-        rival = f"{row['against_runtime']} {row['against_precision']}"
-        shown = ["", ""] if row["reasons"] else [f"{row['ratio']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"]
-        place = place if place == rival else f"{place} against {rival}"
-        sizes = dict.fromkeys((row["image_size"], row["against_image_size"]))
-        point = f"{row['batch']} of {' and '.join(map(str, sizes))} px"
-        table.add_row(row["name"], row["against"], place, point, *shown, row["verdict"])
-    return table
+def describe_network(row: Row) -> str:
+    """A network's name, without the runtime and precision that a bundle's ends in: they have a column."""
+    return str(row["name"]).removesuffix(f"-{row['runtime']}-{row['precision']}")
+
+
+def describe_rival(row: Row) -> str:
+    """What a network is compared with, as --against takes it: NAME@RUNTIME for another runtime; with what differs."""
+    rival = str(row["against"]).removesuffix(f"-{row['against_runtime']}-{row['against_precision']}")
+    if row["against_runtime"] != row["runtime"]:
+        rival += f"@{row['against_runtime']}"
+    # Eager torch computes in fp32 only.
+    if row["against_precision"] != row["precision"] and row["against_runtime"] != EAGER:
+        rival += f" {row['against_precision']}"
+    if row["against_image_size"] != row["image_size"]:
+        rival += f" ({row['against_image_size']} px)"
+    return rival
+
+
+def print_networks(title: str, headings: dict[str, Callable[[Row], str]], rows: list[Row], console: Console) -> None:
+    columns = {"network": [describe_network(row) for row in rows], "in": [describe_place(row) for row in rows]}
+    found = {heading: [cell(row) for row in rows] for heading, cell in headings.items()}
+    for heading in found:
+        if heading == FIRST or heading in FIGURES:
+            instead = "unstable" if heading == FIRST else ""
+            found[heading] = [
+                instead if row["reasons"] else cell for row, cell in zip(rows, found[heading], strict=True)
+            ]
+    print_at(title, columns, rows, found, console)
+
+
+def print_at(
+    title: str, names: dict[str, list[str]], rows: list[Row], figures: dict[str, list[str]], console: Console
+) -> None:
+    """Batch and size in a column of their own, or beside the title where they are all alike."""
+    points = [describe_point(row) for row in rows]
+    alike = len(set(points)) == 1
+    columns = names | ({} if alike else {"at": points}) | figures
+    print_table(console, title, columns, WORDS, f" ({points[0]})" if alike else "")
+
+
+def print_split(rows: list[Row], console: Console) -> None:
+    """The steps of what takes photographs; nothing if nothing does."""
+    if not rows:
+        return
+    splits = [row["split_ms"] for row in rows]
+    columns = {"network": [describe_network(row) for row in rows], "in": [describe_place(row) for row in rows]}
+    steps = {step: [f"{split[step]:.2f}" for split in splits] for step in STEPS}
+    steps["all"] = [f"{sum(split.values()):.2f}" for split in splits]
+    print_table(console, "from a JPEG file to class numbers, ms", columns | steps, WORDS)
+
+
+def print_ratios(rows: list[Row], console: Console) -> None:
+    """A table for each runtime and precision that was compared."""
+    for place in dict.fromkeys(describe_place(row) for row in rows):
+        mine = [row for row in rows if describe_place(row) == place]
+        names = {
+            "network": [describe_network(row) for row in mine], "against": [describe_rival(row) for row in mine]
+        }  # fmt: skip
+        figures = {
+            "ratio": ["" if row["reasons"] else f"{row['ratio']:.3f}" for row in mine],
+            "95% interval": ["" if row["reasons"] else f"{row['low']:.3f} to {row['high']:.3f}" for row in mine],
+            "verdict": [row["verdict"] for row in mine],
+        }
+        print_at(f"{place}: how many times as long", names, mine, figures, console)
 
 
 def describe_context(row: Row) -> str:

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
-from rapidnet.benchmark.bench_report import build_ratios, describe_units, number
+from rapidnet.benchmark.bench_report import describe_network, describe_place, describe_units, number, print_ratios
 from rapidnet.benchmark.machine import UNKNOWN
+from rapidnet.benchmark.narrow_table import print_table
 
 Row = dict[str, Any]
 Columns = dict[str, Callable[[Row], str]]
@@ -20,37 +19,52 @@ def figure(key: str) -> Callable[[Row], str]:
     return lambda row: "unstable" if row["reasons"] else shown(row)
 
 
-# Heading -> the cell of a row.
-MEASURED: Columns = {
-    "network": lambda row: row["name"],
-    "runtime": lambda row: row["runtime"],
-    "precision": lambda row: row["precision"],
-    "p90 ms": figure("latency_ms_p90"),
-    "median": figure("latency_ms_p50"),
-    "mean": figure("latency_ms_mean"),
-    "spread %": number("spread", 1, 100),
-    "drift %": number("drift", 1, 100),
-    "of": lambda row: row["told"],
-    "load ms": number("load_ms", 0),
-    "first ms": number("first_ms", 1),
-    "file MB": number("file_mb", 1),
+# Title -> heading -> the cell of a row.
+MEASURED: dict[str, Columns] = {
+    "on the device, one image a call": {
+        "network": describe_network,
+        "in": describe_place,
+        "p90 ms": figure("latency_ms_p90"),
+        "median": figure("latency_ms_p50"),
+        "mean": figure("latency_ms_mean"),
+        "spread %": number("spread", 1, 100),
+        "drift %": number("drift", 1, 100),
+        "of": lambda row: row["told"],
+    },
+    "what opening it takes": {
+        "network": describe_network,
+        "in": describe_place,
+        "load ms": number("load_ms", 0),
+        "first ms": number("first_ms", 1),
+        "file MB": number("file_mb", 1),
+    },
 }
-IMPORTED: Columns = {
-    "file": lambda row: row["source_file"],
-    "network": lambda row: row["model"],
-    "runtime": lambda row: row["runtime"],
-    "precision": lambda row: row["precision"],
-    "device": lambda row: row["device"],
-    "system": lambda row: row["system"],
-    "asked for": lambda row: row["compute_unit_asked"],
-    "computed by": lambda row: row["compute_unit_used"],
-    "p90 ms": number("latency_ms_p90", 2),
-    "median": number("latency_ms_p50", 2),
-    "mean": number("latency_ms_mean", 2),
-    "stated": number("latency_ms_stated", 2),
-    "runs": lambda row: str(row["runs"]),
+IMPORTED: dict[str, Columns] = {
+    "not run on a device by us": {
+        "file": lambda row: row["source_file"],
+        "network": lambda row: row["model"],
+        "in": describe_place,
+        "p90 ms": number("latency_ms_p90", 2),
+        "median": number("latency_ms_p50", 2),
+        "mean": number("latency_ms_mean", 2),
+        "stated": number("latency_ms_stated", 2),
+        "runs": lambda row: str(row["runs"]),
+    },
+    "where, as they say": {
+        "file": lambda row: row["source_file"],
+        "network": lambda row: row["model"],
+        "device": lambda row: row["device"],
+        "system": lambda row: row["system"],
+    },
+    "on which units, as they say": {
+        "file": lambda row: row["source_file"],
+        "network": lambda row: row["model"],
+        "asked for": lambda row: row["compute_unit_asked"],
+        "computed by": lambda row: row["compute_unit_used"],
+    },
 }
-RIGHT = {"p90 ms", "median", "mean", "stated", "spread %", "drift %", "load ms", "first ms", "file MB", "runs"}
+NAMES = {"network", "in", "file"}
+WORDS = NAMES | {"device", "system", "asked for", "computed by"}
 
 
 def print_device_report(rows: list[Row], console: Console) -> None:
@@ -58,11 +72,9 @@ def print_device_report(rows: list[Row], console: Console) -> None:
     for threads in dict.fromkeys(row["threads"] for row in rows):
         mine = [row for row in rows if row["threads"] == threads]
         networks = [row for row in mine if "against" not in row]
-        console.print(build_table(f"on the device, one image a call, threads: {threads}", MEASURED, networks))
-        ratios = [row for row in mine if "against" in row]
-        if ratios:
-            console.print(build_ratios(ratios))
-        console.print(f"{describe_phone(networks[0])}; {describe_units(networks)}", highlight=False)
+        print_tables(MEASURED, networks, console, f", threads: {threads}")
+        print_ratios([row for row in mine if "against" in row], console)
+        console.print(f"\n{describe_phone(networks[0])}; {describe_units(networks)}", highlight=False)
         for row in mine:
             if row["reasons"]:
                 what = f"{row['name']} against {row['against']}" if "against" in row else row["name"]
@@ -74,23 +86,23 @@ def print_device_report(rows: list[Row], console: Console) -> None:
 
 
 def print_imports(rows: list[Row], console: Console) -> None:
-    console.print(build_table("not run on a device by us", IMPORTED, rows))
+    print_tables(IMPORTED, rows, console)
+    console.print()
     for name in dict.fromkeys(row["source_file"] for row in rows):
         row = next(row for row in rows if row["source_file"] == name)
         digest = row["source_sha256"][:12]
         console.print(f"{name}: {row['source_format']}, SHA-256 {digest}..; {row['measured_by']}", highlight=False)
 
 
-def build_table(title: str, columns: Columns, rows: list[Row]) -> Table:
-    """Columns of which no row knows anything are left out."""
-    cells = {heading: [cell(row) for row in rows] for heading, cell in columns.items()}
-    shown = {heading: column for heading, column in cells.items() if set(column) != {UNKNOWN}}
-    table = Table(title=title, box=SIMPLE_HEAD)
-    for heading in shown:
-        table.add_column(heading, justify="right" if heading in RIGHT else "left", overflow="fold")
-    for line in zip(*shown.values(), strict=True):
-        table.add_row(*line)
-    return table
+def print_tables(tables: dict[str, Columns], rows: list[Row], console: Console, where: str = "") -> None:
+    """Columns of which no row knows anything are left out, and tables that have no others but names."""
+    for title, columns in tables.items():
+        cells = {heading: [cell(row) for row in rows] for heading, cell in columns.items()}
+        shown = {
+            heading: column for heading, column in cells.items() if heading in NAMES or set(column) != {UNKNOWN}
+        }  # fmt: skip
+        if not set(shown) <= NAMES:
+            print_table(console, f"{title}{where}", shown, WORDS)
 
 
 def describe_phone(row: Row) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rapidnet.benchmark.latest import keep_latest
 from rapidnet.benchmark.pareto import draw_pareto
 from rapidnet.benchmark.peers import load_peers
 from rapidnet.benchmark.scaling import draw_scaling
@@ -28,8 +29,8 @@ def draw_results(config: BenchConfig, console: Console) -> int:
 
 
 def draw(config: BenchConfig, rows: list[Row], console: Console) -> int:
-    """The pictures asked for; of several measurements of the same thing, the last one counts."""
-    latest = list({identify(row): row for row in rows if row["study"] in ("bench", "training_cost")}.values())
+    """The pictures asked for; of several measurements of the same thing, the last steady one counts."""
+    latest = keep_latest((row for row in rows if row["study"] in ("bench", "training_cost")), identify)
     networks = [row for row in latest if row["study"] == "bench"]
     if config.pareto:
         save_figure(draw_pareto(networks, load_peers()), config.pareto)

@@ -1,4 +1,4 @@
-"""Where does a network's time go? One table for each: kind of operator, what runs it, time, share, and a hint."""
+"""Where does a network's time go? One table for each: kind of operator, what runs it, time, share; and hints."""
 
 import json
 import subprocess
@@ -6,12 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
-from rich.table import Table
+from rich.console import Console
 
 from rapidnet.benchmark.contestants import Contestant
 from rapidnet.benchmark.hints import find_hint
+from rapidnet.benchmark.narrow_table import print_table
 from rapidnet.config.bench import BenchConfig
 from rapidnet.environment import append_row, describe_environment
 from rapidnet.errors import UserError
@@ -40,7 +39,7 @@ def report_profiles(config: BenchConfig, contestants: Sequence[Contestant], cons
             if config.json:
                 print(json.dumps(row))
             else:
-                console.print(Group(build_profile_table(row), f"{describe_placement(row)}\n"))
+                print_profile(row, console)
     return 0
 
 
@@ -92,26 +91,32 @@ def describe_profile(contestant: Contestant, threads: int, answer: dict[str, Any
     return about | {"environment": describe_environment()}
 
 
-def build_profile_table(row: dict[str, Any]) -> Table:
-    title = f"{row['name']}, {row['runtime']} {row['precision']}, {row['batch']} of {row['image_size']} px, "
+def print_profile(row: dict[str, Any], console: Console) -> None:
+    """What the operators took, then a hint for each that took much, and what ran them."""
+    title = f"{row['name']}, {row['runtime']} {row['precision']}, {row['batch']} of {row['image_size']} px"
+    columns = {
+        "operator": [kind["kind"] for kind in row["kinds"]],
+        "run by": [kind["unit"] for kind in row["kinds"]],
+        "calls": [str(kind["calls"]) for kind in row["kinds"]],
+    }
     if row["estimated"]:
-        title += "not timed: shares of the cost that the runtime expects, and where it prefers to run each operator"
+        note = "\nnot timed: shares of the cost that the runtime expects, and where it prefers to run each operator"
     else:
-        title += f"threads: {row['threads']}, {row['ms']:.2f} ms in all"
-        title += f" (the fastest run without counting: {row['fastest_ms']:.2f} ms)"
-    table = Table(title=title, box=SIMPLE_HEAD)
-    for heading in ("operator", "run by"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("calls", *(() if row["estimated"] else ("ms",)), "share %"):
-        table.add_column(heading, justify="right")
-    table.add_column("hint", overflow="fold")
-    for kind in row["kinds"]:
-        hint = find_hint(kind["kind"], row["precision"]) if kind["share"] >= NOTEWORTHY else ""
-        if hint and kind["unit"] == OUTSIDE:
-            hint = f"left to plain kernels; {hint}"
-        times = () if row["estimated"] else (f"{kind['ms']:.3f}",)
-        table.add_row(kind["kind"], kind["unit"], str(kind["calls"]), *times, f"{100 * kind['share']:.1f}", hint)
-    return table
+        title += f", threads: {row['threads']}"
+        note = f"\n{row['ms']:.2f} ms in all (the fastest run without counting: {row['fastest_ms']:.2f} ms)"
+        columns["ms"] = [f"{kind['ms']:.3f}" for kind in row["kinds"]]
+    columns["share %"] = [f"{100 * kind['share']:.1f}" for kind in row["kinds"]]
+    print_table(console, title, columns, ("operator", "run by"), note)
+    console.print()
+    hints = [f"{kind['kind']}: {hint}" for kind in row["kinds"] if (hint := describe_hint(kind, row["precision"]))]
+    for line in [*dict.fromkeys(hints), describe_placement(row)]:
+        console.print(line, highlight=False, markup=False)
+
+
+def describe_hint(kind: dict[str, Any], precision: str) -> str:
+    """What can be done about a kind of operator that took much; '' for others."""
+    hint = find_hint(kind["kind"], precision) if kind["share"] >= NOTEWORTHY else ""
+    return f"left to plain kernels; {hint}" if hint and kind["unit"] == OUTSIDE else hint
 
 
 def describe_placement(row: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rapidnet.errors import UserError
+from rapidnet.runtimes.coreml_tools import import_coremltools
 from rapidnet.runtimes.network import Array
 
 # Numbers of the types in Core ML's MIL.proto -> numpy's.
@@ -80,8 +81,6 @@ def read_program(path: str | Path) -> Program:
 
 def load_spec(path: Path) -> Any:
     """The package's protocol buffer."""
-    from rapidnet.runtimes.coreml import import_coremltools
-
     import_coremltools(path)
     spec = sys.modules["coremltools.proto.Model_pb2"].Model()
     spec.ParseFromString(path.read_bytes())
