@@ -13,15 +13,19 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from conftest import TINY
+from data.dense_folders import write_coco
+from rapidnet.cli import parse_settings
 from rapidnet.config import DenseConfig, OptimizerConfig, TrainConfig
 from rapidnet.environment import read_rows
 from rapidnet.errors import UserError
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.evaluation.trained_dense import load_trained_dense
+from rapidnet.models.factory import read_checkpoint
 from rapidnet.training import build_dense, loop
 from rapidnet.training.train import run_train
 
 QUIET = Console(quiet=True)
+RECIPES = Path(__file__).parents[2] / "recipes"
 SMALL: dict[str, dict[str, Any]] = {
     "fcos": {"pyramid_channels": 16},
     "mask_rcnn": {"pyramid_channels": 16, "box_width": 32, "mask_channels": 16, "anchor_scale": 4.0},
@@ -166,3 +170,44 @@ def test_unknown_settings_of_a_head_are_refused_by_name(tmp_path: Path) -> None:
             run_train(dense_config("detect", tmp_path / "run", dense=DenseConfig(options=options)), QUIET)
     with pytest.raises(UserError, match=r"dense\.options do not fit semantic_fpn"):
         run_train(dense_config("semantic", tmp_path / "run", dense=DenseConfig(options={"width": 8})), QUIET)
+
+
+@pytest.mark.parametrize("variant", ["m", "b"])
+def test_the_papers_recipes_say_what_the_facts_say(variant: str) -> None:
+    config: Any = parse_settings("train", ["--config", f"{RECIPES}/coco_mask_rcnn_{variant}.yaml", "--data", "x"])
+    optimizer, dense = config.optimizer, config.dense
+    assert (config.task, config.model, config.epochs) == ("instance", f"rapidnet_{variant}", 12)
+    assert (config.image_size, dense.long_side, config.augment.hflip) == (800, 1333, 0.5)
+    assert (optimizer.name, optimizer.lr, optimizer.lr_batch, optimizer.weight_decay) == ("adamw", 2e-4, 16, 0.05)
+    assert (optimizer.schedule, optimizer.milestones, dense.freeze_batch_norm) == ("step", [8, 11], True)
+    assert round(optimizer.warmup_epochs * 117_266 / 16) == 500
+    assert dense.options == {}, "the settings' defaults are the paper's, see test_detection.py"
+    config = parse_settings("train", ["--config", f"{RECIPES}/ade20k_semantic_fpn_{variant}.yaml", "--data", "x"])
+    optimizer, dense = config.optimizer, config.dense
+    assert (config.task, config.model, config.steps, config.batch_size) == (
+        "semantic", f"rapidnet_{variant}", 40_000, 32,
+    )  # fmt: skip
+    assert config.epochs * (20_210 // 32) >= config.steps > (config.epochs - 1) * (20_210 // 32)
+    assert (optimizer.name, optimizer.lr, optimizer.lr_batch, optimizer.weight_decay) == ("adamw", 2e-4, 32, 1e-4)
+    assert (optimizer.schedule, optimizer.power, optimizer.min_lr, optimizer.warmup_epochs) == ("poly", 0.9, 0, 0)
+    assert (config.image_size, dense.long_side, dense.scale, dense.crop) == (512, 2048, (0.5, 2.0), (512, 512))
+    assert (dense.cat_max_ratio, dense.photometric, config.augment.hflip, dense.options) == (0.75, True, 0.5, {})
+
+
+def test_the_papers_recipes_preview_on_small_data(finished_run: Path, tmp_path: Path) -> None:
+    """Every part of them, with a smaller network and smaller pictures, from a classifier's run."""
+    write_coco(tmp_path / "coco")
+    write_shapes(tmp_path / "shapes")
+    smaller = [
+        "--init", str(finished_run), "--steps", "2", "--limit-data", "4", "--image-size", "64", "--batch-size", "2",
+        "--precision", "32-true", "--model-options", str(TINY | {"drop_path_rate": 0.1}),
+    ]  # fmt: skip
+    for recipe, data, options in (
+        ("coco_mask_rcnn_m", "coco", ["--dense.long_side", "107"]),
+        ("ade20k_semantic_fpn_m", "shapes", ["--dense.long_side", "256", "--dense.crop", "[64, 64]"]),
+    ):
+        arguments = ["--config", f"{RECIPES}/{recipe}.yaml", "--data", str(tmp_path / data), *smaller, *options]
+        config = parse_settings("train", [*arguments, "--output", str(tmp_path / recipe)])
+        assert run_train(config, QUIET) == 0
+        progress = read_checkpoint(tmp_path / recipe / "last.safetensors").metadata["progress"]
+        assert progress["updates"] == 2 and progress["done"]
