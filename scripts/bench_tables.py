@@ -143,8 +143,7 @@ def activations() -> str:
             continue
         cells = [f"{mine[runtimes[0]]['network']:.2f}"]
         for runtime in runtimes:
-            low, high = mine[runtime]["artifact_interval"]
-            cells.append(f"{mine[runtime]['artifact']:.2f} ({low:.2f} to {high:.2f})")
+            cells.append(describe_export(mine[runtime]))
             cells += [show_ratio(row, 3) for row in ratios if (row["runtime"], row["name"]) == (runtime, name)]
         lines.append([name.replace("_", "-"), *cells])
     lines.sort(key=lambda line: ("gelu", "hard-swish", "relu").index(line[0]))
@@ -153,3 +152,10 @@ def activations() -> str:
         for heading in (f"{runtime} int8, top-1 % (95% interval)", f"{runtime} int8, times MobileNetV2 x1.4")
     ]  # fmt: skip
     return table(["activation", "float32, top-1 %", *headings], lines)
+
+
+def describe_export(row: dict[str, Any]) -> str:
+    """An artifact's accuracy, and which of its checks it fails: such a one is refused, whatever its accuracy."""
+    low, high = row["artifact_interval"]
+    failures = f"; **refused**: {'; '.join(row['failures'])}" if row["verdict"] == "failed" else ""
+    return f"{row['artifact']:.2f} ({low:.2f} to {high:.2f}){failures}"

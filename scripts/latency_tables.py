@@ -34,13 +34,14 @@ def bench() -> str:
         row for row in read_results("bench.jsonl", "bench")
         if row["mode"] == "standard" and row["model"] not in LARGER
     ]  # fmt: skip
-    keys = ("runtime", "precision", "name", "threads")
+    # By network, not by name: a bundle is called by its folder.
+    keys = ("runtime", "precision", "model", "threads")
     rows = keep_latest(rows, lambda row: tuple(row[key] for key in keys))
     return table(
         ["network", "runtime", "precision", "on", "p90, ms", "median", "p99", "spread, %", "drift, %", "load, ms",
          "first, ms", "peak, MB", "file, MB", "params, M", "GMACs", "GFLOP/s", "of GEMM, %"],
         [
-            [row["name"], row["runtime"], row["precision"], row["environment"]["time"][:10],
+            [row["model"], row["runtime"], row["precision"], row["environment"]["time"][:10],
              *(show(row, key) for key in FIGURES)]
             for row in sorted(rows, key=lambda row: tuple(row[key] for key in keys))
         ],
@@ -52,11 +53,11 @@ def bench_ratios() -> str:
         row for row in read_results("bench.jsonl", "bench_ratio")
         if row["mode"] == "standard" and row["model"] not in LARGER
     ]  # fmt: skip
-    keys = ("runtime", "precision", "name", "against", "against_runtime", "threads")
+    keys = ("runtime", "precision", "model", "against_model", "against_runtime", "threads")
     return table(
         ["network", "in", "against", "in", "how many times as long (95% interval)", "verdict"],
         [
-            [row["name"], f"{row['runtime']} {row['precision']}", row["against"],
+            [row["model"], f"{row['runtime']} {row['precision']}", row["against_model"],
              f"{row['against_runtime']} {row['against_precision']}", show_ratio(row, 3), row["verdict"]]
             for row in keep_latest(rows, lambda row: tuple(row[key] for key in keys))
         ],

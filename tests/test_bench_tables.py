@@ -98,6 +98,7 @@ def test_attempts_at_speed(results: Path) -> None:
 def test_activations(results: Path) -> None:
     assert bench_tables.activations() == "Not measured yet."
     export = {"study": "export", "precision": "int8", "network": 82.0, "artifact": 81.0, "artifact_interval": [80, 82]}
+    export |= {"verdict": "passed", "failures": []}
     ratio = {"study": "bench_ratio", "precision": "int8", "low": 1.0, "high": 1.2}
     for name, value in (("hard_swish", 1.1), ("gelu", 1.15)):
         options = {} if name == "gelu" else {"act_layer": name}
@@ -109,3 +110,7 @@ def test_activations(results: Path) -> None:
         "| gelu | 82.00" + 2 * " | 81.00 (80.00 to 82.00) | 1.150 (1.000 to 1.200)" + " |",
         "| hard-swish | 82.00" + 2 * " | 81.00 (80.00 to 82.00) | 1.100 (1.000 to 1.200)" + " |",
     ]
+    refused = export | {"format": "openvino", "model_options": {"layer_scale_init": 0.1}, "verdict": "failed"}
+    append_row(results / "activations.jsonl", refused | {"failures": ["SQNR: 14.12 (bound 15 dB)"]})
+    gelu = bench_tables.activations().splitlines()[2]
+    assert gelu.count("refused") == 1 and "(80.00 to 82.00); **refused**: SQNR: 14.12 (bound 15 dB) | 1.150" in gelu
