@@ -11,6 +11,7 @@ from typing import Any
 
 from aims_table import aims
 from bench_tables import activations, bench_peers, bench_scaling, speed_attempts
+from dense_tables import camvid, quickstart_dense
 from latency_tables import bench, bench_family, bench_profile, bench_ratios, bench_repeats
 from markdown_table import table
 
@@ -216,7 +217,8 @@ def xnnpack() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "family": family, "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
+    "family": family, "quickstart_dense": quickstart_dense, "camvid": camvid,
+    "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
     "distillation": distillation, "crash_safety": crash_safety, "exports": exports,
     "int8": int8, "xnnpack": xnnpack, "bench": bench, "bench_ratios": bench_ratios, "bench_repeats": bench_repeats,
     "bench_profile": bench_profile, "bench_scaling": bench_scaling, "bench_peers": bench_peers,

@@ -1,0 +1,53 @@
+"""What do the tables of detection and segmentation say?"""
+
+from pathlib import Path
+from typing import Any
+
+from markdown_table import table
+
+from rapidnet.environment import read_rows
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def read(name: str) -> list[dict[str, Any]]:
+    path = RESULTS / name
+    return read_rows(path) if path.exists() else []
+
+
+def quickstart_dense() -> str:
+    """The quickstarts that find digits and name pixels."""
+    rows = [row for row in read("quickstart.jsonl") if row.get("task", "classify") != "classify"]
+    if not rows:
+        return "Not measured yet."
+    lines = []
+    for row in sorted(rows, key=lambda row: (row["task"], row["seed"])):
+        if row["task"] == "detect":
+            score = f"box AP50 {row['box_ap50']:.2f}, box AP {row['box_ap']:.2f}"
+        else:
+            low, high = row["miou_interval"]
+            score = f"mIoU {row['miou']:.2f} ({low:.2f} to {high:.2f})"
+        minutes, cores = f"{row['seconds'] / 60:.1f}", str(row["environment"]["cpu_count"])
+        lines.append([row["task"], row["head"], str(row["seed"]), score, str(row["images"]), minutes, cores])
+    headings = ["task", "head", "seed", "on held-out scenes, %", "scenes", "minutes", "CPU cores"]
+    return table(headings, lines)
+
+
+def camvid() -> str:
+    """Random weights against a classifier's, seed by seed."""
+    rows = read("camvid.jsonl")
+    comparisons = [row for row in rows if row["study"] == "camvid comparison"]
+    if not comparisons:
+        return "Not measured yet."
+    facts = comparisons[-1]
+    trained = {(bool(row["config"]["init"]), row["seed"]): row for row in rows if row["study"] == "train"}
+    seeds = sorted({seed for _, seed in trained})
+    lines = []
+    for name, init in (("random", False), ("pretrained", True)):
+        low, high = facts[f"{name}_interval"]
+        scores = [f"{trained[init, seed]['miou']:.2f}" for seed in seeds]
+        lines.append([name, *scores, f"{facts[name]:.2f} ({low:.2f} to {high:.2f})"])
+    low, high = facts["difference_interval"]
+    said = f"{facts['difference']:+.2f} ({low:+.2f} to {high:+.2f}), p = {facts['p']:.4f}"
+    lines.append(["pretrained - random", *[""] * len(seeds), said])
+    return table(["start", *(f"seed {seed}, mIoU %" for seed in seeds), "mean (95% t interval)"], lines)
