@@ -23,6 +23,7 @@ from rapidnet.evaluation.trained_dense import load_trained_dense
 from rapidnet.models.factory import read_checkpoint
 from rapidnet.training import build_dense, loop
 from rapidnet.training.train import run_train
+from training.processes import train as train_in_processes
 
 QUIET = Console(quiet=True)
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -211,3 +212,11 @@ def test_the_papers_recipes_preview_on_small_data(finished_run: Path, tmp_path: 
         assert run_train(config, QUIET) == 0
         progress = read_checkpoint(tmp_path / recipe / "last.safetensors").metadata["progress"]
         assert progress["updates"] == 2 and progress["done"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_two_processes_train_together(task: str, tmp_path: Path) -> None:
+    assert train_in_processes(dense_config(task, tmp_path / "run"), 2) == [0, 0]
+    rows = read_rows(tmp_path / "run" / "metrics.jsonl")
+    assert [row["epoch"] for row in rows] == [1, 2] and load_trained_dense(tmp_path / "run").task == task

@@ -118,7 +118,9 @@ def train_batch(run: Run, batch: Any, position: int, group: int, group_end: bool
         rows = share_rows(size, run.ranks.rank, run.ranks.world)
         run.share.total = size
         rows = [row for row, key in zip(rows, batch.keys, strict=True) if key in good]
-        run.share.rows = torch.tensor(rows, dtype=torch.int64, device=images.device)
+        # A detector sees a blank picture where it has none.
+        rows = rows or ([0] if isinstance(images, list) else [])
+        run.share.rows = torch.tensor(rows, dtype=torch.int64, device=fabric.device)
     with fabric.no_backward_sync(run.model, enabled=not group_end):  # type: ignore[arg-type]
         output = task.forward(run.model, images, targets)
         loss = task.loss(output, targets, teacher) if len(images) else zero_loss(output)
