@@ -51,7 +51,7 @@ def build_onnx(conversion: Conversion) -> Any:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             captured.program, (captured.example,), dynamo=True, opset_version=OPSET, verbose=False,
-            input_names=["pixels"], output_names=[captured.output], external_data=False,
+            input_names=["pixels"], output_names=list(captured.outputs), external_data=False,
         )  # fmt: skip
     assert program is not None
     model = program.model_proto

@@ -61,8 +61,8 @@ def words(text: str) -> frozenset[str]:
 FORMATS: dict[str, Format] = {
     "onnx": Format(
         "model.onnx", "rapidnet.runtimes.onnx", "onnx", "onnx", ("onnxruntime",), ("onnx", "onnxscript"),
-        words("Add Cast Clip Conv DequantizeLinear Gelu HardSigmoid HardSwish Max Mul QuantizeLinear ReduceMean Relu "
-              "Reshape Sigmoid Softmax Sub"),
+        words("Add Cast Clip Concat Conv DequantizeLinear Gelu HardSigmoid HardSwish Max MaxPool Min Mul "
+              "QuantizeLinear ReduceMean Relu Reshape Resize Sigmoid Slice Softmax Sqrt Sub Transpose"),
     ),
     "openvino": Format(
         "model.xml", "rapidnet.runtimes.openvino", "openvino", "openvino", ("openvino",), ("nncf",),
