@@ -49,13 +49,14 @@ def convert_torch(conversion: Conversion, path: Path) -> dict[str, Any]:
 
     captured = conversion.captured
     program = captured.program if conversion.precision == "fp32" else halve(captured)
+    notes = {"output": ",".join(captured.outputs), "input": "float32" if captured.spec.raw else "uint8"}
     with private_cache(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            # The answers' name is kept beside them: a package knows its outputs by position only.
+            # Names of answers and the kind of input are kept beside them: a package knows its outputs by position.
             aoti_compile_and_package(
                 program, package_path=str(path),
-                inductor_configs={"aot_inductor.metadata": {"output": captured.output}},
+                inductor_configs={"aot_inductor.metadata": notes},
             )  # fmt: skip
         except InductorError as error:
             said = str(error).strip().splitlines()[0]

@@ -79,7 +79,7 @@ def convert_program(coremltools: Any, conversion: Conversion) -> Any:
         program,
         convert_to="mlprogram",
         inputs=[taken],
-        outputs=[coremltools.TensorType(name=captured.output, dtype=np.float32)],
+        outputs=[coremltools.TensorType(name=name, dtype=np.float32) for name in captured.outputs],
         compute_precision=precision.FLOAT32 if conversion.precision == "fp32" else precision.FLOAT16,
         minimum_deployment_target=getattr(coremltools.target, TARGET),
         skip_model_load=True,
