@@ -91,6 +91,9 @@ def inspect_torch(path: str | Path) -> Structure:
             dilations.append([int(value) for value in dilation])
     dilated = sorted(rates for rates in dilations if set(rates) != {1})
     found = {dtype: count for dtype, count in convolutions.items() if count}
+    if len(found) == 1:
+        # A weight that several calls share is stored once.
+        found = {dtype: max(count, operators["convolution"]) for dtype, count in found.items()}
     return Structure(dict(sorted(operators.items())), found, dilated, dict(weight_bytes))
 
 
