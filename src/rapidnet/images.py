@@ -129,3 +129,14 @@ def prepare_image(image: Image.Image, image_size: int, crop_pct: float, interpol
     left, top = round((width - image_size) / 2), round((height - image_size) / 2)
     cropped = resized.crop((left, top, left + image_size, top + image_size))
     return np.asarray(cropped).transpose(2, 0, 1)
+
+
+def fit_size(height: int, width: int, short: int, long: int) -> tuple[int, int]:
+    """The largest size of the same shape whose short side is at most `short` and whose long side at most `long`."""
+    scale = min(short / min(height, width), long / max(height, width))
+    return scale_size(height, width, scale)
+
+
+def scale_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Rounded to whole pixels, one at least."""
+    return max(1, round(height * scale)), max(1, round(width * scale))

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from rapidnet.data import photometric
-from rapidnet.data.dense_geometry import crop_sample, fit_size, flip_sample, pad_sample, resize_sample
+from rapidnet.data.dense_geometry import crop_sample, flip_sample, pad_sample, resize_sample
 from rapidnet.data.dense_samples import DenseSample, Targets
 from rapidnet.data.dense_transforms import (
     DenseEvaluation,
@@ -22,6 +22,7 @@ from rapidnet.data.dense_transforms import (
 )
 from rapidnet.data.photometric import distort_colors, scale_values, turn_colors
 from rapidnet.data.transforms import open_stream
+from rapidnet.images import fit_size
 
 BOXES = [(4, 6, 24, 30), (30, 10, 70, 40), (50, 45, 51, 46)]
 COLORS = [(250, 20, 20), (20, 250, 20), (20, 20, 250)]

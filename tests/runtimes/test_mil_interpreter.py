@@ -82,9 +82,9 @@ def test_half_precision_is_rounded_after_each_operation_and_the_unknown_refused(
     ]
     images = np.full((1, 3, 2, 2), 1.0, dtype=np.float32)
     # 2049 lies between two numbers of half precision, and goes to the even one.
-    assert np.all(interpret(Program(steps, constants, "pixels", "back", [1, 3, 2, 2], True), images) == 0)
+    assert np.all(interpret(Program(steps, constants, "pixels", ["back"], [1, 3, 2, 2], True), images)["back"] == 0)
     single = [Operation(step.kind, step.inputs, step.output, "float32") for step in steps]
-    assert np.all(interpret(Program(single, constants, "pixels", "back", [1, 3, 2, 2], True), images) == 1)
+    assert np.all(interpret(Program(single, constants, "pixels", ["back"], [1, 3, 2, 2], True), images)["back"] == 1)
     unknown = [Operation("lstm", {}, "back", "float32")]
     with pytest.raises(UserError, match="'lstm'"):
-        interpret(Program(unknown, constants, "pixels", "back", [1, 3, 2, 2], True), images)
+        interpret(Program(unknown, constants, "pixels", ["back"], [1, 3, 2, 2], True), images)

@@ -21,6 +21,8 @@ class ExportConfig:
     """Number format: float, half precision, or integers with scales found on training images."""
     output: str = "exported"
     """The folder that receives one bundle (a folder) for each format."""
+    part: Literal["whole", "features"] = "whole"
+    """Of a detector or segmenter, the whole network or the levels of its feature pyramid alone."""
     raw: bool = False
     """Take normalised float32 images and give logits, instead of uint8 pixels and probabilities."""
     image_size: int = 0

@@ -49,17 +49,6 @@ def pad_sample(
     return functional.pad(image, padding, fill=list(fill)), padded
 
 
-def fit_size(height: int, width: int, short: int, long: int) -> tuple[int, int]:
-    """The largest size of the same shape whose short side is at most `short` and whose long side at most `long`."""
-    scale = min(short / min(height, width), long / max(height, width))
-    return scale_size(height, width, scale)
-
-
-def scale_size(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Rounded to whole pixels, one at least."""
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
 def _apply(operation: Operation, image: Tensor, targets: Targets, for_masks: Operation | None = None) -> DenseSample:
     """The same operation by torchvision's rules for pictures and boxes; masks are pictures of one channel each."""
     canvas = (image.shape[1], image.shape[2])

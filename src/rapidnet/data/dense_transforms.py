@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rapidnet.data.dense_geometry import crop_sample, fit_size, flip_sample, pad_sample, resize_sample, scale_size
+from rapidnet.data.dense_geometry import crop_sample, flip_sample, pad_sample, resize_sample
 from rapidnet.data.dense_records import IGNORE
 from rapidnet.data.dense_samples import DenseSample, Targets, select_objects
 from rapidnet.data.index_masks import count_numbers
 from rapidnet.data.photometric import distort_colors
+from rapidnet.images import fit_size, scale_size
 
 CROP_TRIES = 10
 

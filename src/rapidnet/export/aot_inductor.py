@@ -6,7 +6,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch.export import ExportedProgram
 from rapidnet.errors import UserError
 from rapidnet.export.capture import Captured, InputSpec, export_program
 from rapidnet.export.conversion import Conversion, Precision
+from rapidnet.export.half import answer_in_float, halve_network
 
 
 def refuse_torch(spec: InputSpec, precision: Precision) -> str:
@@ -31,11 +31,10 @@ class Half(nn.Module):
 
     def __init__(self, module: nn.Module, raw: bool) -> None:
         super().__init__()
-        self.module, self.raw = deepcopy(module).half(), raw
+        self.module, self.raw = halve_network(module), raw
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        answer: Tensor = self.module(pixels.half() if self.raw else pixels)
-        return answer.float()
+    def forward(self, pixels: Tensor) -> Any:
+        return answer_in_float(self.module(pixels.half() if self.raw else pixels))
 
 
 def convert_torch(conversion: Conversion, path: Path) -> dict[str, Any]:
@@ -49,13 +48,14 @@ def convert_torch(conversion: Conversion, path: Path) -> dict[str, Any]:
 
     captured = conversion.captured
     program = captured.program if conversion.precision == "fp32" else halve(captured)
+    notes = {"output": ",".join(captured.outputs), "input": "float32" if captured.spec.raw else "uint8"}
     with private_cache(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            # The answers' name is kept beside them: a package knows its outputs by position only.
+            # Names of answers and the kind of input are kept beside them: a package knows its outputs by position.
             aoti_compile_and_package(
                 program, package_path=str(path),
-                inductor_configs={"aot_inductor.metadata": {"output": captured.output}},
+                inductor_configs={"aot_inductor.metadata": notes},
             )  # fmt: skip
         except InductorError as error:
             said = str(error).strip().splitlines()[0]

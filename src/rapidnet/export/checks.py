@@ -79,32 +79,35 @@ def compute_sqnr(reference: Array, output: Array) -> float:
 
 
 def check_tensors(output: Array, golden: Golden, reference: Array, tolerance: Tolerance) -> list[Check]:
-    """SQNR and largest error over each kind of input; and whether the right network is the nearest one."""
+    """SQNR and largest error of each output over each kind of input; and whether the right network is the nearest."""
     checks = []
-    largest = float(np.abs(reference).max())
-    for kind in ("real", "random", "extreme"):
-        rows = golden.kinds == kind
-        if not rows.any():
-            continue
-        judged = kind == "real" or not tolerance.real_only
-        sqnr = compute_sqnr(reference[rows], output[rows])
-        error = float(np.abs(reference[rows] - output[rows]).max()) / largest
-        checks += [
-            Check(f"{kind} inputs: SQNR", not judged or sqnr >= tolerance.sqnr_db, round(sqnr, 2),
-                  tolerance.sqnr_db if judged else "reported only", "dB"),
-            Check(f"{kind} inputs: largest error", not judged or error <= tolerance.max_rel, float(f"{error:.3g}"),
-                  tolerance.max_rel if judged else "reported only", "of the largest value"),
-        ]  # fmt: skip
+    for (name, truth), given in zip(golden.split(reference).items(), golden.split(output).values(), strict=True):
+        largest = float(np.abs(truth).max())
+        for kind in ("real", "random", "extreme"):
+            rows = golden.kinds == kind
+            if not rows.any():
+                continue
+            judged = kind == "real" or not tolerance.real_only
+            sqnr = compute_sqnr(truth[rows], given[rows])
+            error = float(np.abs(truth[rows] - given[rows]).max()) / largest
+            checks += [
+                Check(f"{name}{kind} inputs: SQNR", not judged or sqnr >= tolerance.sqnr_db, round(sqnr, 2),
+                      tolerance.sqnr_db if judged else "reported only", "dB"),
+                Check(f"{name}{kind} inputs: largest error", not judged or error <= tolerance.max_rel,
+                      float(f"{error:.3g}"), tolerance.max_rel if judged else "reported only", "of the largest value"),
+            ]  # fmt: skip
     return [*checks, check_nearest(output, golden, reference)] if tolerance.controls else checks
 
 
 def check_nearest(output: Array, golden: Golden, reference: Array) -> Check:
     """Is the artifact nearer to its own network than to every one with a mistake, by half a decibel or more?"""
     rows = golden.kinds == "real"
-    own = compute_sqnr(reference[rows], output[rows])
-    others = [*golden.wrong.values(), golden.reference]
-    distances = [compute_sqnr(other[rows], output[rows]) for other in others if other is not reference]
-    margin = own - max(distances, default=-np.inf)
+    others = [other for other in (*golden.wrong.values(), golden.reference) if other is not reference]
+    margin = np.inf
+    for name, given in golden.split(output[rows]).items():
+        own = compute_sqnr(golden.split(reference[rows])[name], given)
+        distances = [compute_sqnr(golden.split(other[rows])[name], given) for other in others]
+        margin = min(margin, own - max(distances, default=-np.inf))
     return Check("nearer to its own network than to any wrong one", margin >= 0.5, round(margin, 2), 0.5, "dB")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import nn
 
 from rapidnet.export.capture import Captured
@@ -47,10 +48,18 @@ Converter = Callable[[Conversion, Path], dict[str, Any]]
 
 
 def expect_structure(conversion: Conversion) -> dict[str, Any]:
-    """What `check_structure` holds an artifact against: counted in the folded network, not in any file."""
-    layers = list(conversion.captured.module.network.modules())
-    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
-    dilated = [list(layer.dilation) for layer in convolutions if set(layer.dilation) != {1}]
-    products = sum(isinstance(layer, nn.Linear) for layer in layers)
-    total = len(convolutions) + products
+    """What `check_structure` holds an artifact against: counted in the folded network, not in any file.
+
+    A layer counts as often as it is called: one that all levels of a pyramid share is in a graph once for each.
+    """
+    captured = conversion.captured
+    called: list[nn.Module] = []
+    layers = [layer for layer in captured.module.network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    handles = [layer.register_forward_hook(lambda layer, *_: called.append(layer)) for layer in layers]
+    with torch.inference_mode():
+        captured.module(captured.example)
+    for handle in handles:
+        handle.remove()
+    rates = [list(layer.dilation) for layer in called if isinstance(layer, nn.Conv2d)]
+    dilated, total = [rate for rate in rates if set(rate) != {1}], len(called)
     return {"convolutions": total, "dilations": sorted(dilated), "kept_float": len(conversion.keep_float)}

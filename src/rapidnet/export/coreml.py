@@ -74,16 +74,35 @@ def convert_program(coremltools: Any, conversion: Conversion) -> Any:
         taken = coremltools.TensorType(name="pixels", shape=shape, dtype=np.float32)
     else:
         taken = coremltools.ImageType(name="pixels", shape=shape, color_layout=coremltools.colorlayout.RGB)
-    precision = coremltools.precision
+    precision: Any = coremltools.precision.FLOAT32
+    if conversion.precision != "fp32":
+        precision = coremltools.precision.FLOAT16
+        if not captured.module.activation:
+            # Half has no room for the pixels that boxes are counted in.
+            precision = coremltools.transform.FP16ComputePrecision(op_selector=leads_to_convolution)
     return coremltools.convert(
         program,
         convert_to="mlprogram",
         inputs=[taken],
-        outputs=[coremltools.TensorType(name=captured.output, dtype=np.float32)],
-        compute_precision=precision.FLOAT32 if conversion.precision == "fp32" else precision.FLOAT16,
+        outputs=[coremltools.TensorType(name=name, dtype=np.float32) for name in captured.outputs],
+        compute_precision=precision,
         minimum_deployment_target=getattr(coremltools.target, TARGET),
         skip_model_load=True,
     )
+
+
+def leads_to_convolution(operation: Any) -> bool:
+    """Whether an operation of the program is a convolution, or one takes what comes of it."""
+    waiting, seen = [operation], set()
+    while waiting:
+        one = waiting.pop()
+        if one.op_type == "conv":
+            return True
+        for child in (child for output in one.outputs for child in output.child_ops):
+            if child.name not in seen:
+                seen.add(child.name)
+                waiting.append(child)
+    return False
 
 
 def quantize_weights(coremltools: Any, model: Any, conversion: Conversion) -> Any:

@@ -47,9 +47,10 @@ def convert_executorch(conversion: Conversion, path: Path) -> dict[str, Any]:
         facts["quantization"] = executorch_fp16.SCHEME
     # A program says neither which of its dimensions may vary nor what its output is called, so that is kept beside it.
     notes = {
-        "output_name": conversion.captured.output,
+        "output_name": ",".join(conversion.captured.outputs),
         "batch": spec.batch,
         "size": spec.image_size if spec.max_image_size == spec.image_size else 0,
+        "width": spec.width,
     }
     with writing:
         path.write_bytes(lower(program, notes))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from rapidnet.export.capture import Captured, Deployed, export_program
+from rapidnet.export.half import answer_in_float, halve_network
 
 SCHEME = "fp16: weights and activations; normalisation and the answer's activation in fp32"
 
@@ -20,16 +21,15 @@ class HalfInside(nn.Module):
     def __init__(self, deployed: Deployed) -> None:
         super().__init__()
         self.deployed = deepcopy(deployed)
-        self.deployed.network.half()
+        self.deployed.network = halve_network(deployed.network)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Any:
         deployed = self.deployed
         if deployed.raw:
-            logits: Tensor = deployed.network(pixels.half()).float()
-            return logits
+            return answer_in_float(deployed.network(pixels.half()))
         # Pixels are normalised in float, since half has no room for 255 and the small steps around zero at once.
         normalised = (pixels.to(torch.float32) - deployed.mean) * deployed.scale
-        return deployed.activate(deployed.network(normalised.half()).float())
+        return deployed.activate(answer_in_float(deployed.network(normalised.half())))
 
 
 def build_half_program(captured: Captured) -> ExportedProgram:

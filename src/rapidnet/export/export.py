@@ -2,8 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,21 @@ from rapidnet.environment import append_row, describe_environment, write_text_at
 from rapidnet.errors import UserError
 from rapidnet.evaluation.classification import build_predict
 from rapidnet.evaluation.trained import Trained
+from rapidnet.evaluation.trained_dense import TrainedDense
 from rapidnet.export.bundle import dump, finish_bundle, temporary_bundle
-from rapidnet.export.capture import Captured, InputSpec, capture
+from rapidnet.export.capture import InputSpec, capture
 from rapidnet.export.card import Attempt, build_card, describe_contract
 from rapidnet.export.conversion import Conversion, expect_structure
 from rapidnet.export.converters import adapt, convert, refuse
-from rapidnet.export.golden import GOLDEN, Golden
-from rapidnet.export.prove import BATCH, Task, prove
+from rapidnet.export.dense_job import prepare_dense
+from rapidnet.export.golden import GOLDEN
+from rapidnet.export.job import Job
+from rapidnet.export.prove import BATCH, LabelledImages, prove
 from rapidnet.export.references import build_golden
 from rapidnet.export.report import print_certificate
 from rapidnet.export.samples import Samples, load_calibration_samples, load_check_samples
-from rapidnet.export.sensitivity import LayerNoise, measure_layers
-from rapidnet.export.source import Source, open_source
+from rapidnet.export.sensitivity import measure_layers
+from rapidnet.export.source import open_source
 from rapidnet.runtimes.bundle import Bundle
 from rapidnet.runtimes.formats import FORMATS
 from rapidnet.runtimes.network import Array
@@ -37,24 +39,6 @@ REJECTED = 4
 GOLDEN_IMAGES = 32
 # How many of the worst layers are left in float, one attempt after the other, until an int8 artifact holds.
 KEEP_FLOAT_STEPS = (0, 2, 4, 8, 16)
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that the formats of one export share."""
-
-    config: ExportConfig
-    source: Source
-    captured: Captured
-    golden: Golden
-    origins: dict[str, str]
-    task: Task | None
-    calibration: Array | None
-    noises: list[LayerNoise]
-    tolerances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """What replaces the ordinary tolerances, by number format."""
-    foreign: bool = False
-    """The network is not ours: its operators are on no list, and its numbers alone say that they are right."""
 
 
 def run_export(config: ExportConfig) -> int:
@@ -80,6 +64,10 @@ def prepare(config: ExportConfig, console: Console) -> Job:
         UserError: see `open_source`, `refuse`, `load_check_samples`, `load_calibration_samples`, `capture`.
     """
     source = open_source(config)
+    if isinstance(source.trained, TrainedDense):
+        return prepare_dense(source, config, console)
+    if config.part != "whole":
+        raise UserError(f"--part {config.part} is for detectors and segmenters; leave it out")
     size = config.image_size or source.trained.preprocessing.image_size
     spec = InputSpec(size, config.max_image_size or size, config.max_batch, config.raw, config.fixed_batch)
     for name in config.formats:
@@ -112,7 +100,7 @@ def choose_float(text: str) -> list[str]:
     return [] if text in ("auto", "none") else [name.strip() for name in text.split(",") if name.strip()]
 
 
-def build_task(trained: Trained, samples: Samples) -> Task:
+def build_task(trained: Trained, samples: Samples) -> LabelledImages:
     """The labelled images with what the network itself, not folded, makes of them in float32."""
     predict = build_predict(trained.model, trained.preprocessing, activate=trained.measure.activate)
     reference = torch.cat([predict(batch) for batch in torch.from_numpy(samples.pixels).split(BATCH)]).numpy()
@@ -122,13 +110,13 @@ def build_task(trained: Trained, samples: Samples) -> Task:
         meter.update(probabilities, targets)
         return meter.compute()
 
-    return Task(samples.pixels, samples.targets, reference, compute, trained.measure.score)
+    return LabelledImages(samples.pixels, samples.targets, reference, compute, trained.measure.score)
 
 
 def export_format(name: str, job: Job) -> tuple[Path, dict[str, Any]]:
     """One bundle, or its report as `*.rejected`, with the card; int8 is tried again with more layers in float."""
     config = job.config
-    target = Path(config.output) / f"{job.source.name}-{name}-{config.precision}"
+    target = Path(config.output) / f"{job.name}-{name}-{config.precision}"
     choices = [frozenset(choose_float(config.keep_float))]
     if config.precision == "int8" and config.keep_float == "auto":
         choices = [frozenset(noise.layer for noise in job.noises[:count]) for count in KEEP_FLOAT_STEPS]
@@ -141,9 +129,9 @@ def export_format(name: str, job: Job) -> tuple[Path, dict[str, Any]]:
             # More layers in float mend numbers, not the structure of a file.
             if attempt.certificate.passed or not attempt.certificate.only_numbers:
                 break
-        card = build_card(job.source, name, attempt, job.origins, config.license, job.noises)
+        card = build_card(job, name, attempt)
         if config.results:
-            row = describe_row(job.source, name, attempt, folder)
+            row = describe_row(job, name, attempt, folder)
             append_row(config.results, row | {"environment": describe_environment()})
         if not attempt.certificate.passed:
             report = target.with_name(target.name + ".rejected")
@@ -164,28 +152,31 @@ def make_and_judge(name: str, job: Job, conversion: Conversion, folder: Path) ->
     structure, expected = kind.inspect(made.artifact), expect_structure(adapted)
     expected |= {"tolerances": job.tolerances} if job.tolerances else {}
     expected |= {"foreign": True} if job.foreign else {}
-    contract = describe_contract(job.source.trained, conversion.captured)
+    contract = describe_contract(job, conversion.captured)
     bundle = Bundle(folder, contract, kind.open(made.artifact))
     proof = prove(bundle, kind, conversion.precision, job.golden, structure, expected, job.task)
     seconds = {"convert": round(converted - started, 2), "check": round(time.perf_counter() - converted, 2)}
     return Attempt(conversion, made.facts, structure, expected, proof, bundle.network.runtime, seconds)
 
 
-def describe_row(source: Source, format_name: str, attempt: Attempt, folder: Path) -> dict[str, Any]:
-    """A row of results/export.jsonl; shares in percent, ratios in dB."""
-    figures = {check.name: check.figure for check in attempt.certificate.checks}
+def describe_row(job: Job, format_name: str, attempt: Attempt, folder: Path) -> dict[str, Any]:
+    """A row of results/export.jsonl; shares in percent, ratios in dB, of several outputs the worst."""
+    source, checks = job.source, attempt.certificate.checks
+    ratios = [check.figure for check in checks if check.name.endswith("real inputs: SQNR")]
+    errors = [check.figure for check in checks if check.name.endswith("real inputs: largest error")]
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != GOLDEN]
     return {
         "study": "export",
         "model": source.name,
+        **job.kind,
         "model_options": source.provenance.get("model_options", {}),
         "format": format_name,
         "precision": attempt.conversion.precision,
         "image_size": attempt.conversion.captured.spec.image_size,
         "verdict": "passed" if attempt.certificate.passed else "failed",
         "failures": attempt.certificate.failures,
-        "sqnr_db": figures.get("real inputs: SQNR"),
-        "max_rel": figures.get("real inputs: largest error"),
+        "sqnr_db": min(ratios, default=None),
+        "max_rel": max(errors, default=None),
         **attempt.proof.figures,
         "megabytes": round(sum(path.stat().st_size for path in files) / 1e6, 3),
         "convert_seconds": attempt.seconds["convert"],

@@ -61,7 +61,10 @@ def convert_float(captured: Captured) -> bytes:
     edge = litert_torch.convert(captured.module, (captured.example,))
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(edge.model_content()))
     (signature,) = model.signatureDefs
-    signature.inputs[0].name, signature.outputs[0].name = b"pixels", captured.output.encode()
+    signature.inputs[0].name = b"pixels"
+    # Named output_0, output_1 and so on, in an order of their own.
+    for output in signature.outputs:
+        output.name = captured.outputs[int(output.name.decode().rpartition("_")[2])].encode()
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 

@@ -66,13 +66,15 @@ def trace(captured: Captured, path: Path) -> None:
 
 def describe_shapes(spec: InputSpec) -> dict[str, str]:
     """pnnx's options for the input: the shape it was traced with, and a second one where the size varies."""
-    shapes = {"inputshape": f"[1,3,{spec.max_image_size},{spec.max_image_size}]f32"}
+    shapes = {"inputshape": f"[1,3,{spec.shape[0]},{spec.shape[1]}]f32"}
     if spec.max_image_size > spec.image_size:
         shapes["inputshape2"] = f"[1,3,{spec.image_size},{spec.image_size}]f32"
     return shapes
 
 
 def name_blobs(param: str, captured: Captured) -> str:
-    """The layers with input and output blobs by the names that every other format has."""
+    """The layers with the blobs of input and outputs by the names that every other format has."""
     named = re.sub(r"\bin0\b", INPUTS[captured.spec.raw], param)
-    return re.sub(r"\bout0\b", captured.output, named)
+    for place, name in enumerate(captured.outputs):
+        named = re.sub(rf"\bout{place}\b", name, named)
+    return named

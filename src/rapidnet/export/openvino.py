@@ -54,9 +54,11 @@ def build_openvino(captured: Captured) -> Any:
     # The converter forgets the bounds of what may vary.
     batch = openvino.Dimension(spec.batch or 1, spec.max_batch)
     side = openvino.Dimension(spec.image_size, spec.max_image_size)
-    model.reshape(openvino.PartialShape([batch, openvino.Dimension(3), side, side]))
+    across = openvino.Dimension(spec.width) if spec.width else side
+    model.reshape(openvino.PartialShape([batch, openvino.Dimension(3), side, across]))
     model.inputs[0].get_tensor().set_names({"pixels"})
-    model.outputs[0].get_tensor().set_names({captured.output})
+    for output, name in zip(model.outputs, captured.outputs, strict=True):
+        output.get_tensor().set_names({name})
     return model
 
 

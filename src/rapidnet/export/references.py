@@ -2,30 +2,38 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from rapidnet.data.transforms import Preprocessing
-from rapidnet.export.capture import HEADS, Deployed
+from rapidnet.export.capture import HEADS, Deployed, Head
 from rapidnet.export.golden import Golden, build_inputs
+from rapidnet.export.prove import CLASS_AXES
 from rapidnet.export.source import Source
 from rapidnet.runtimes.network import Array
 
+GOLDEN_VALUES = 8192
+"""Of a larger output, so many values of each answer are kept."""
 
-def build_golden(source: Source, photographs: Array, targets: Array, raw: bool) -> Golden:
-    """Golden inputs from photographs uint8 [N, 3, S, S], with the answers of the network and of wrong ones.
 
-    The network answers as it was trained: not folded, not captured, in float64.
+def build_golden(
+    source: Source, photographs: Array, targets: Array, raw: bool, head: Head | None = None, random: int = 8
+) -> Golden:
+    """Golden inputs from photographs uint8 [N, 3, H, W], with the answers of the network and of wrong ones.
+
+    The network answers as it was trained: not folded, not captured, in float64. Of what `HEADS` does not know, `head`,
+    a fixed draw of values is kept.
     """
-    pixels, kinds = build_inputs(photographs)
+    pixels, kinds = build_inputs(photographs, random)
     trained = source.trained
-    preprocessing = replace(trained.preprocessing, image_size=photographs.shape[2])
-    head = HEADS[trained.task]
+    preprocessing: Any = trained.preprocessing
+    places = {} if head is None else draw_places(head, trained.model, photographs.shape[2:])
+    chosen = head or HEADS[trained.task]
 
-    def answer(network: nn.Module, used: Preprocessing) -> Array:
-        return run_reference(Deployed(deepcopy(network), used, head), pixels, raw)
+    def answer(network: nn.Module, used: Any) -> Array:
+        return run_reference(Deployed(chosen.build(deepcopy(network)), used, chosen), pixels, raw, places)
 
     wrong = {
         "missing normalisation": answer(trained.model, replace(preprocessing, mean=(0, 0, 0), std=(1, 1, 1))),
@@ -34,7 +42,7 @@ def build_golden(source: Source, photographs: Array, targets: Array, raw: bool) 
         ),
         "random weights": answer(randomise(trained.model), preprocessing),
     }
-    absent = {}
+    absent = {} if CLASS_AXES.keys() & {*chosen.outputs} else {"shuffled labels": "it answers without classes"}
     if source.other is not None:
         wrong["averaged and raw weights exchanged"] = answer(source.other, preprocessing)
     else:
@@ -42,21 +50,39 @@ def build_golden(source: Source, photographs: Array, targets: Array, raw: bool) 
     known = np.full(len(pixels), -1)
     if targets.ndim == 1:
         known[: len(targets)] = targets
-    return Golden(pixels, kinds, known, answer(trained.model, preprocessing), wrong, absent)
+    return Golden(pixels, kinds, known, answer(trained.model, preprocessing), wrong, absent, places)
 
 
-def run_reference(deployed: Deployed, pixels: Array, raw: bool) -> Array:
-    """float64 [N, num_classes]: what `deployed` answers to pixels, as logits if `raw`.
+def draw_places(head: Head, network: nn.Module, size: tuple[int, ...]) -> dict[str, Array]:
+    """By output, which values of an answer to one image are compared: all, or `GOLDEN_VALUES` by a fixed seed."""
+    with torch.inference_mode():
+        answers: Any = head.build(network).eval()(next(network.parameters()).new_zeros(1, 3, *size))
+    answers = answers if isinstance(answers, tuple | list) else [answers]
+    rng = np.random.default_rng(0)
+    counts = {name: int(answer[0].numel()) for name, answer in zip(head.outputs, answers, strict=True)}
+    return {
+        name: np.sort(rng.permutation(count)[:GOLDEN_VALUES]) if count > GOLDEN_VALUES else np.arange(count)
+        for name, count in counts.items()
+    }
+
+
+def run_reference(deployed: Deployed, pixels: Array, raw: bool, places: dict[str, Array]) -> Array:
+    """float64 [N, num_classes]: what `deployed` answers to pixels, as logits if `raw`; or rows of values at `places`.
 
     A mistake in the normalisation counts for raw artifacts too: it is then the caller's, with the same numbers.
     """
     deployed = deployed.double().eval()
     outputs = []
     with torch.inference_mode():
-        for batch in torch.from_numpy(pixels).split(16):
+        for batch in torch.from_numpy(pixels).split(1 if places else 16):
             normalised = (batch.double() - deployed.mean) * deployed.scale
-            logits: Tensor = deployed.network(normalised)
-            outputs.append(logits if raw else deployed.activate(logits))
+            logits: Any = deployed.network(normalised)
+            if places:
+                answers = logits if isinstance(logits, tuple | list) else [logits]
+                rows = [answer.flatten(1)[:, at] for answer, at in zip(answers, places.values(), strict=True)]
+                outputs.append(torch.cat(rows, 1))
+            else:
+                outputs.append(logits if raw else deployed.activate(logits))
     return torch.cat(outputs).numpy()
 
 

@@ -1,5 +1,6 @@
 """Which network is to be exported, and what is known of it: a run, a checkpoint, or pretrained weights by name."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rapidnet.config.export import ExportConfig
 from rapidnet.data.transforms import Preprocessing
 from rapidnet.errors import UserError
 from rapidnet.evaluation.trained import Trained, load_trained, resolve_checkpoint
+from rapidnet.evaluation.trained_dense import TrainedDense, is_trained_dense, load_trained_dense
 from rapidnet.models import create_model, read_checkpoint
 from rapidnet.runtimes.bundle import compute_file_hash
 
@@ -22,7 +24,7 @@ IMAGENET_CLASSES = 1000
 class Source:
     """A network to export. `other` is the same run's other set of weights (averaged against raw), if it has both."""
 
-    trained: Trained
+    trained: Trained | TrainedDense
     other: nn.Module | None
     provenance: dict[str, Any]
 
@@ -42,10 +44,11 @@ def open_source(config: ExportConfig) -> Source:
     path = resolve_checkpoint(config.source)
     if config.model:
         return open_named(config.model, path)
-    trained = load_trained(path, config.weights)
+    load: Callable[..., Trained | TrainedDense] = load_trained_dense if is_trained_dense(path) else load_trained
+    trained = load(path, config.weights)
     other = None
     if read_checkpoint(path).has_ema:
-        other = load_trained(path, "raw" if trained.weights == "ema" else "ema").model
+        other = load(path, "raw" if trained.weights == "ema" else "ema").model
     provenance = {
         "checkpoint": path.name,
         "checkpoint_sha256": compute_file_hash(path),

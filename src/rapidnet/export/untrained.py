@@ -54,7 +54,8 @@ def prepare_untrained(name: str, config: ExportConfig) -> Job:
         UserError: a network timm does not know; what a format cannot do.
     """
     source, golden, scenes = answer_itself(name, config.image_size, config.raw)
-    model, preprocessing = source.trained.model, source.trained.preprocessing
+    model = source.trained.model
+    preprocessing: Any = source.trained.preprocessing
     size = preprocessing.image_size
     spec = InputSpec(size, config.max_image_size or size, config.max_batch, config.raw, config.fixed_batch)
     for format_name in config.formats:

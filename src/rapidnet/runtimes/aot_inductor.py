@@ -32,14 +32,17 @@ def open_torch(path: str | Path, threads: int = 0) -> Network:
     """
     path = Path(path)
     torch, package = load_package(path, threads)
-    output = package.get_metadata().get("output", "output")
+    notes = package.get_metadata()
+    names = notes.get("output", "output").split(",")
 
     def run(images: Array) -> dict[str, Array]:
         with torch.inference_mode():
             answer = package(torch.from_numpy(np.ascontiguousarray(images)))
-        return {output: (answer[0] if isinstance(answer, list | tuple) else answer).numpy()}
+        answers = answer if isinstance(answer, list | tuple) else [answer]
+        return {name: values.numpy() for name, values in zip(names, answers, strict=True)}
 
-    dtype = "float32" if output == "logits" else "uint8"
+    # Packages from before the note: a classifier's logits were those of normalised images.
+    dtype = notes.get("input") or ("float32" if names == ["logits"] else "uint8")
     batch, size = read_shape(read_wrapper(path))
     return Network(run, batch, size, dtype, f"torch {torch.__version__} AOTInductor, CPU")
 
@@ -88,6 +91,9 @@ def inspect_torch(path: str | Path) -> Structure:
             dilations.append([int(value) for value in dilation])
     dilated = sorted(rates for rates in dilations if set(rates) != {1})
     found = {dtype: count for dtype, count in convolutions.items() if count}
+    if len(found) == 1:
+        # A weight that several calls share is stored once.
+        found = {dtype: max(count, operators["convolution"]) for dtype, count in found.items()}
     return Structure(dict(sorted(operators.items())), found, dilated, dict(weight_bytes))
 
 

@@ -12,6 +12,7 @@ from rapidnet.errors import UserError
 from rapidnet.images import Source, load_image, prepare_image
 from rapidnet.runtimes.formats import FORMATS
 from rapidnet.runtimes.network import Array, Network
+from rapidnet.runtimes.pictures import ANSWERS, Answer, Picture, place_picture
 
 CARD = "card.json"
 CARD_VERSION = 1
@@ -33,13 +34,30 @@ class Bundle:
     def task(self) -> str:
         return str(self.card["task"])
 
+    @property
+    def output_names(self) -> list[str]:
+        """In the artifact's order."""
+        return [output["name"] for output in self.card.get("outputs") or [self.card["output"]]]
+
+    def answer(self, picture: Picture) -> Answer:
+        """What a detector or segmenter finds in a picture, in its own pixels.
+
+        Raises:
+            UserError: a classifier's bundle, or one of features alone; BadImageError: a file that cannot be read.
+        """
+        kind = self.card.get("answers", {}).get("kind", "")
+        if kind not in ANSWERS:
+            raise UserError(f"{self.path} answers with {', '.join(self.output_names)}, not with objects; use run")
+        placed = place_picture(picture, self.card["preprocessing"])
+        return ANSWERS[kind](self.run(placed.pixels[None]), placed, self.card)
+
     def prepare(self, image: Source) -> Array:
         """The file of a photograph -> uint8 [3, S, S], resized and cropped as the network was validated."""
         contract = self.card["preprocessing"]
         return prepare_image(load_image(image), contract["image_size"], contract["crop_pct"], contract["interpolation"])
 
     def run(self, pixels: Array) -> dict[str, Array]:
-        """uint8 RGB [B, 3, S, S], any B -> the outputs by name, such as probabilities [B, num_classes].
+        """uint8 RGB [B, 3, H, W], any B -> the outputs by name, such as probabilities [B, num_classes].
 
         An artifact that wants normalised images gets them; one made for a fixed batch gets its portions.
         """

@@ -37,7 +37,7 @@ def open_coreml(path: str | Path, threads: int = 0, unit: str = "") -> Network:
         raise UserError(f"{path} has no compute unit here: Core ML is on macOS; leave the compute unit out")
 
     def run(images: Array) -> dict[str, Array]:
-        return {program.target: interpret(program, images)}
+        return interpret(program, images)
 
     return Network(run, batch, size, dtype, f"{name}, program interpreted op by op (not Core ML itself)")
 
@@ -49,7 +49,8 @@ def run_natively(model: Any, program: Program) -> Any:
         from PIL import Image
 
         given = Image.fromarray(images[0].transpose(1, 2, 0)) if program.image else images
-        return {program.target: np.asarray(model.predict({program.source: given})[program.target])}
+        answers = model.predict({program.source: given})
+        return {name: np.asarray(answers[name]) for name in program.targets}
 
     return run
 

@@ -17,9 +17,10 @@ from rapidnet.runtimes.xnnpack_payload import Payload, read_payload
 DELEGATE = "XnnpackBackend"
 # ExecuTorch's names of number formats, as a program spells them, for the ones an input may have.
 INPUT_TYPES = {"BYTE": "uint8", "FLOAT": "float32"}
-# Methods without an input that an exported file has beside `forward`, with what stands for a missing one: the name of
-# the output, and the batch and the size that are asked for (0 where they may vary).
-NOTES: dict[str, Any] = {"output_name": "output", "batch": 0, "size": 0}
+# Methods without an input that an exported file has beside `forward`, with what stands for a missing one: the names of
+# the outputs, commas between them, the batch and the size that are asked for (0 where they may vary), and the width
+# where it is another.
+NOTES: dict[str, Any] = {"output_name": "output", "batch": 0, "size": 0, "width": 0}
 
 
 def open_executorch(path: str | Path, threads: int = 0) -> Network:
@@ -48,9 +49,10 @@ def open_executorch(path: str | Path, threads: int = 0) -> Network:
     except RuntimeError as error:
         raise UserError(f"ExecuTorch file {path} cannot be opened ({first_line(error)}); export it again") from error
     assert method is not None
+    names = notes["output_name"].split(",")
 
     def run(images: Array) -> dict[str, Array]:
-        shape, wanted = list(images.shape), [notes["batch"], 3, notes["size"], notes["size"]]
+        shape, wanted = list(images.shape), [notes["batch"], 3, notes["size"], notes["width"] or notes["size"]]
         # The runtime itself lets through whatever needs no more memory than the largest input.
         if any(want and want != found for want, found in zip(wanted, shape, strict=True)):
             raise UserError(f"ExecuTorch file {path} refuses an input of {shape}: it takes {wanted}, 0 for any")
@@ -61,7 +63,7 @@ def open_executorch(path: str | Path, threads: int = 0) -> Network:
         except RuntimeError as error:
             raise UserError(f"ExecuTorch file {path} refuses an input of {shape}: {first_line(error)}") from error
         # The program owns the memory of its outputs, and the next call writes into it.
-        return {notes["output_name"]: outputs[0].numpy().copy()}
+        return {name: output.numpy().copy() for name, output in zip(names, outputs, strict=True)}
 
     runtime = f"executorch {__version__}, XNNPACK, a pool of {pool} for the process"
     return Network(run, notes["batch"], notes["size"], dtype, runtime)

@@ -61,39 +61,50 @@ def words(text: str) -> frozenset[str]:
 FORMATS: dict[str, Format] = {
     "onnx": Format(
         "model.onnx", "rapidnet.runtimes.onnx", "onnx", "onnx", ("onnxruntime",), ("onnx", "onnxscript"),
-        words("Add Cast Clip Conv DequantizeLinear Gelu HardSigmoid HardSwish Max Mul QuantizeLinear ReduceMean Relu "
-              "Reshape Sigmoid Softmax Sub"),
+        words("Add Cast Clip Concat Conv DequantizeLinear Gelu HardSigmoid HardSwish Max MaxPool Min Mul "
+              "QuantizeLinear ReduceMean Relu Reshape Resize Sigmoid Slice Softmax Sqrt Sub Transpose"),
     ),
     "openvino": Format(
         "model.xml", "rapidnet.runtimes.openvino", "openvino", "openvino", ("openvino",), ("nncf",),
-        words("Add Clamp Convert Convolution FakeQuantize Gelu GroupConvolution HSwish Multiply Parameter ReLU "
-              "ReduceMean Reshape Result Sigmoid SoftMax Subtract Swish"),
+        words(
+            "Add Clamp Concat Convert Convolution FakeQuantize Gelu GroupConvolution HSwish Interpolate MaxPool "
+            "Maximum Minimum Multiply Parameter ReLU ReduceMean Reshape Result Sigmoid Slice SoftMax Sqrt "
+            "Subtract Swish Transpose"
+        ),
         ("bf16",),
     ),
     "executorch": Format(
         "model.pte", "rapidnet.runtimes.executorch", "executorch", "executorch", ("executorch", "torch"), ("torchao",),
         words(
-            "XNNAdd XNNClamp XNNConv2d XNNConvert XNNDepthwiseConv2d XNNGelu XNNGlobalAvgPooling2d XNNMultiply "
-            "XNNSigmoid XNNSoftmax XNNStaticReshape XNNStaticTranspose XNNSubtract "
-            "aten::sym_size.int dim_order_ops::_to_dim_order_copy.out executorch_prim::et_view.default"
+            "XNNAdd XNNClamp XNNConcatenate2 XNNConcatenate3 XNNConv2d XNNConvert XNNDepthwiseConv2d XNNGelu "
+            "XNNGlobalAvgPooling2d XNNMaxPooling2d XNNMinimum XNNMultiply XNNSigmoid XNNSoftmax XNNSquareRoot "
+            "XNNStaticReshape XNNStaticResizeBilinear2D XNNStaticSlice XNNStaticTranspose XNNSubtract "
+            "aten::sym_size.int aten::upsample_nearest2d.vec_out dim_order_ops::_to_dim_order_copy.out "
+            "executorch_prim::et_view.default"
         ),
     ),
     "coreml": Format(
         "model.mlpackage", "rapidnet.runtimes.coreml", "coreml", "coreml", ("coremltools",), (),
-        words("add cast constexpr_affine_dequantize conv gelu mul reduce_mean relu reshape sigmoid silu "
-              "softmax squeeze sub"),
+        words(
+            "add cast clip concat constexpr_affine_dequantize conv gelu max_pool maximum minimum mul "
+            "reduce_mean relu reshape sigmoid silu slice_by_index softmax sqrt squeeze sub transpose "
+            "upsample_bilinear upsample_nearest_neighbor"
+        ),
         units=("all", "cpu", "cpu_gpu", "cpu_ne"),
     ),
     "litert": Format(
         "model.tflite", "rapidnet.runtimes.litert", "litert", "litert", ("ai-edge-litert",),
         ("litert-torch", "ai-edge-quantizer"),
-        words("ADD CAST CONV_2D DEPTHWISE_CONV_2D DEQUANTIZE FULLY_CONNECTED GELU HARD_SWISH LOGISTIC MEAN MUL PAD "
-              "QUANTIZE RELU RESHAPE SOFTMAX SUB TRANSPOSE"),
+        words(
+            "ADD CAST CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEQUANTIZE FULLY_CONNECTED GELU HARD_SWISH "
+            "LOGISTIC MAX_POOL_2D MEAN MINIMUM MUL PAD QUANTIZE RELU RESHAPE RESIZE_BILINEAR "
+            "RESIZE_NEAREST_NEIGHBOR SLICE SOFTMAX SQRT SUB TRANSPOSE"
+        ),
     ),
     "ncnn": Format(
         "model.ncnn.param", "rapidnet.runtimes.ncnn", "ncnn", "ncnn", ("ncnn",), ("pnnx",),
-        words("BinaryOp Convolution ConvolutionDepthWise GELU HardSwish InnerProduct Input MemoryData Pooling ReLU "
-              "Sigmoid Softmax Split Swish"),
+        words("BinaryOp Clip Concat Convolution ConvolutionDepthWise Crop GELU HardSwish InnerProduct Input Interp MemoryData "
+              "Permute Pooling ReLU Reshape Sigmoid Slice Softmax Split Swish UnaryOp"),
     ),
     "torch": Format(
         "model.pt2", "rapidnet.runtimes.aot_inductor", "torch", "", ("torch",), (),

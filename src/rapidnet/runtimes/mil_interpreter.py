@@ -12,23 +12,29 @@ from scipy.special import erf
 from rapidnet.errors import UserError
 from rapidnet.runtimes.mil_program import Program
 from rapidnet.runtimes.network import Array
+from rapidnet.runtimes.resample import resize_bilinear
 
 Values = dict[str, Any]
+LIST = "values"
+"""The one parameter that is several values: what is joined."""
 
 
-def interpret(program: Program, images: Array) -> Array:
-    """The program's answer to one input of its shape; raises UserError for an operation that is not known here."""
+def interpret(program: Program, images: Array) -> dict[str, Array]:
+    """The program's answers, by name, to one input of its shape; raises UserError for an operation not known here."""
     values: Values = {**program.constants, program.source: images.astype(np.float32)}
     for operation in program.operations:
         if operation.kind not in OPERATIONS:
             raise UserError(
                 f"the Core ML program holds '{operation.kind}', which cannot be interpreted here; use a Mac"
             )
-        given = {key: values[names[0]] for key, names in operation.inputs.items() if names}
+        given = {
+            key: [values[name] for name in names] if key == LIST else values[names[0]]
+            for key, names in operation.inputs.items()
+            if names
+        }
         answer = OPERATIONS[operation.kind](given)
         values[operation.output] = np.asarray(answer, dtype=operation.dtype)
-    answer = values[program.target]
-    return np.asarray(answer)
+    return {name: np.asarray(values[name]) for name in program.targets}
 
 
 def convolve(given: Values) -> Array:
@@ -111,19 +117,72 @@ def mean(given: Values) -> Array:
     return np.asarray(given["x"].astype(np.float32).mean(axis=axes, keepdims=bool(given["keep_dims"])))
 
 
+def repeat(given: Values) -> Array:
+    """[B, C, H, W] with each pixel repeated in rows and columns, a whole number of times."""
+    down, across = (int(given[f"scale_factor_{side}"]) for side in ("height", "width"))
+    return np.asarray(given["x"].repeat(down, axis=2).repeat(across, axis=3))
+
+
+def enlarge(given: Values) -> Array:
+    """[B, C, H, W] bilinearly enlarged between the pixels' centres; raises UserError for corners as anchors."""
+    if given["align_corners"] or not given.get("half_pixel_centers", True):
+        raise UserError("the Core ML program enlarges by another rule than between pixel centres; use a Mac")
+    x = given["x"]
+    height, width = (
+        round(float(given[f"scale_factor_{side}"]) * length)
+        for side, length in zip(("height", "width"), x.shape[2:], strict=True)
+    )
+    return np.stack([resize_bilinear(maps, height, width) for maps in x])
+
+
+def slice_range(given: Values) -> Array:
+    """x[begin:end:stride] of every dimension; where a mask says so, from its start, to its end, or one place of it."""
+    x = given["x"]
+    none = np.zeros(x.ndim, dtype=bool)
+    masks = [given.get(f"{name}_mask", none) for name in ("begin", "end", "squeeze")]
+    steps = given.get("stride", np.ones(x.ndim, dtype=int))
+    places: list[Any] = []
+    for begin, end, step, from_start, to_end, single in zip(given["begin"], given["end"], steps, *masks, strict=True):
+        if single:
+            places.append(int(begin))
+        else:
+            places.append(slice(None if from_start else int(begin), None if to_end else int(end), int(step)))
+    return np.asarray(x[tuple(places)])
+
+
+def pool_largest(given: Values) -> Array:
+    """The largest of each window of [B, C, H, W], without padding."""
+    find_padding(given)
+    if given["pad_type"] == "custom" and np.any(given["pad"]):
+        raise UserError("the Core ML program pads before it pools, which is not known here; use a Mac")
+    (high, wide), (down, across) = (tuple(int(size) for size in given[key]) for key in ("kernel_sizes", "strides"))
+    windows = np.lib.stride_tricks.sliding_window_view(given["x"], (high, wide), axis=(2, 3))
+    return np.asarray(windows[:, :, ::down, ::across].max(axis=(4, 5)))
+
+
 OPERATIONS: dict[str, Callable[[Values], Array]] = {
     "add": lambda given: given["x"] + given["y"],
     "sub": lambda given: given["x"] - given["y"],
     "mul": lambda given: given["x"] * given["y"],
     "cast": lambda given: given["x"],
+    "clip": lambda given: np.clip(given["x"], given["alpha"], given["beta"]),
+    "concat": lambda given: np.concatenate(given[LIST], axis=int(given["axis"])),
     "constexpr_affine_dequantize": dequantize,
     "conv": convolve,
     "gelu": gelu,
+    "max_pool": pool_largest,
+    "maximum": lambda given: np.maximum(given["x"], given["y"]),
+    "minimum": lambda given: np.minimum(given["x"], given["y"]),
     "reduce_mean": mean,
     "relu": lambda given: np.maximum(given["x"], 0),
     "reshape": lambda given: given["x"].reshape([int(size) for size in given["shape"]]),
     "sigmoid": lambda given: 1 / (1 + np.exp(-given["x"].astype(np.float32))),
     "silu": lambda given: given["x"] / (1 + np.exp(-given["x"].astype(np.float32))),
+    "slice_by_index": slice_range,
     "softmax": softmax,
+    "sqrt": lambda given: np.sqrt(given["x"]),
     "squeeze": lambda given: given["x"].squeeze(tuple(int(axis) for axis in given["axes"])),
+    "transpose": lambda given: given["x"].transpose([int(axis) for axis in given["perm"]]),
+    "upsample_bilinear": enlarge,
+    "upsample_nearest_neighbor": repeat,
 }

@@ -39,7 +39,7 @@ class Program:
     operations: list[Operation]
     constants: dict[str, Any]
     source: str
-    target: str
+    targets: list[str]
     shape: list[int]
     image: bool
 
@@ -72,11 +72,12 @@ def read_program(path: str | Path) -> Program:
                 inputs[key] = [f"{output.name}.{key}"]
         dtype = TYPES[output.type.tensorType.dataType]
         operations.append(Operation(item.type, inputs, output.name, dtype))
-    (taken,), (made,) = spec.description.input, spec.description.output
+    (taken,) = spec.description.input
+    targets = [made.name for made in spec.description.output]
     image = taken.type.WhichOneof("Type") == "imageType"
     kind = taken.type.imageType
     shape = [1, 3, kind.height, kind.width] if image else list(taken.type.multiArrayType.shape)
-    return Program(operations, constants, taken.name, made.name, [int(size) for size in shape], image)
+    return Program(operations, constants, taken.name, targets, [int(size) for size in shape], image)
 
 
 def load_spec(path: Path) -> Any:

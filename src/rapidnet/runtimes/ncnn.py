@@ -36,20 +36,23 @@ def open_ncnn(path: str | Path, threads: int = 0) -> Network:
     """
     path = Path(path)
     ncnn, net, layers = load_net(path, threads)
-    source, target = layers[0].outputs[0], layers[-1].outputs[0]
+    source = layers[0].outputs[0]
+    used = {name for layer in layers for name in layer.inputs}
+    targets = [name for layer in layers for name in layer.outputs if name not in used]
 
     def run(images: Array) -> dict[str, Array]:
-        answers = []
+        answers: dict[str, list[Array]] = {target: [] for target in targets}
         for image in images:
             extractor = net.create_extractor()
             # A Mat looks at the array's memory and does not keep it alive.
             values = np.ascontiguousarray(image, dtype=np.float32)
             extractor.input(source, ncnn.Mat(values).clone())
-            failed, answer = extractor.extract(target)
-            if failed:
-                raise UserError(f"ncnn could not compute {target} of {path}; export it again")
-            answers.append(np.array(answer))
-        return {target: np.stack(answers)}
+            for target in targets:
+                failed, answer = extractor.extract(target)
+                if failed:
+                    raise UserError(f"ncnn could not compute {target} of {path}; export it again")
+                answers[target].append(np.array(answer))
+        return {target: np.stack(found) for target, found in answers.items()}
 
     dtype = "uint8" if source == "pixels" else "float32"
     return Network(run, 0, 0, dtype, f"ncnn {version('ncnn')}, CPU, float32")
