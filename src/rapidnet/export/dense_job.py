@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 
 from rapidnet.config.export import ExportConfig
@@ -75,8 +76,8 @@ def build_task(trained: TrainedDense, pictures: Pictures, contract: dict[str, An
                            SCORES[trained.task], {})  # fmt: skip
     predict, transform = build_dense_predict(trained.model, trained.preprocessing), trained.preprocessing.transform
     meter = own.build_meter()
-    for image, targets in pictures.tensors():
-        resized, _ = transform(image, targets)
-        (answer,) = predict([resized], [targets["size"]])
-        own.measure(meter, {name: value.numpy() for name, value in answer.items()}, targets)
+    for pixels, truth in pictures:
+        resized, _ = transform(torch.from_numpy(pixels).permute(2, 0, 1), {})
+        (answer,) = predict([resized], [truth["size"]])
+        own.measure(meter, {name: value.numpy() for name, value in answer.items()}, truth)
     return replace(own, validated=meter.compute())

@@ -13,14 +13,14 @@ from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
 from rapidnet.config.export import ExportConfig
-from rapidnet.data.bad_samples import BadSample
-from rapidnet.data.dense_loading import DenseDataset
-from rapidnet.data.dense_samples import DenseSample, RecordSource, Targets
+from rapidnet.data.builtin_objects import BuiltinObjects
+from rapidnet.data.dense_truth import BadRecordError, Truth, TruthRecords
+from rapidnet.data.index_masks import BadMaskError
 from rapidnet.errors import UserError
 from rapidnet.evaluation.dense import build_dense_predict
 from rapidnet.evaluation.dense_images import open_dense_images
 from rapidnet.evaluation.trained_dense import TrainedDense
-from rapidnet.images import fit_size
+from rapidnet.images import BadImageError, fit_size
 from rapidnet.models.detection_overrides import RoundedTransform
 from rapidnet.runtimes.network import Array
 from rapidnet.runtimes.pictures import Answer, Placed, place_picture
@@ -30,33 +30,29 @@ from rapidnet.runtimes.pictures import Answer, Placed, place_picture
 class Pictures:
     """Labelled pictures, decoded anew whenever they are gone through; `origin` says where they are from."""
 
-    dataset: DenseDataset
+    source: TruthRecords | BuiltinObjects
     indices: Sequence[int]
     origin: str
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __iter__(self) -> Iterator[tuple[Array, Targets]]:
-        """uint8 RGB [H, W, 3] and what is to be found in it."""
-        for image, targets in self.tensors():
-            yield image.permute(1, 2, 0).contiguous().numpy(), targets
-
-    def tensors(self) -> Iterator[DenseSample]:
-        """The same as uint8 [3, H, W]; unreadable ones are left out."""
+    def __iter__(self) -> Iterator[tuple[Array, Truth]]:
+        """uint8 RGB [H, W, 3] and what is to be found in it; unreadable ones are left out."""
         for index in self.indices:
-            item = self.dataset[(0, index)]
-            if not isinstance(item, BadSample):
-                yield item
+            try:
+                yield self.source.read(index)
+            except (BadImageError, BadMaskError, BadRecordError):
+                continue
 
-    def take(self, count: int) -> Iterator[tuple[Array, Targets]]:
+    def take(self, count: int) -> Iterator[tuple[Array, Truth]]:
         return islice(self, count)
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of each."""
-        source: Any = self.dataset.source
-        if isinstance(source, RecordSource):
+        source = self.source
+        if isinstance(source, TruthRecords):
             return [(source.split.records[index].height, source.split.records[index].width) for index in self.indices]
         return [(source.image_size, source.image_size)] * len(self)
 
@@ -72,11 +68,7 @@ def open_pictures(trained: TrainedDense, config: ExportConfig) -> Pictures:
     source, _ = open_dense_images(name, trained.network.task, trained.classes, made_from, config.data, "skip")
     chosen = np.random.default_rng(0).permutation(len(source))[: config.check_images or len(source)]
     origin = f"{config.data or made_from['root']}, validation images"
-    return Pictures(DenseDataset(source, keep_as_they_are, 0), sorted(chosen.tolist()), origin)
-
-
-def keep_as_they_are(image: Tensor, targets: Targets, rng: Any) -> DenseSample:
-    return image, targets
+    return Pictures(source, sorted(chosen.tolist()), origin)
 
 
 def choose_size(trained: TrainedDense, pictures: Pictures, image_size: int) -> tuple[int, int]:

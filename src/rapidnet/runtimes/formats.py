@@ -103,8 +103,8 @@ FORMATS: dict[str, Format] = {
     ),
     "ncnn": Format(
         "model.ncnn.param", "rapidnet.runtimes.ncnn", "ncnn", "ncnn", ("ncnn",), ("pnnx",),
-        words("BinaryOp Clip Concat Convolution ConvolutionDepthWise Crop GELU HardSwish InnerProduct Input Interp MemoryData "
-              "Permute Pooling ReLU Reshape Sigmoid Slice Softmax Split Swish UnaryOp"),
+        words("BinaryOp Clip Concat Convolution ConvolutionDepthWise Crop GELU HardSwish InnerProduct Input Interp "
+              "MemoryData Permute Pooling ReLU Reshape Sigmoid Slice Softmax Split Swish UnaryOp"),
     ),
     "torch": Format(
         "model.pt2", "rapidnet.runtimes.aot_inductor", "torch", "", ("torch",), (),
