@@ -23,6 +23,9 @@ from rapidnet.runtimes.pictures import place_picture
 
 GOLDEN_PICTURES = 4
 GOLDEN_NOISE = 2
+# A detector's score is the root of a product of two probabilities, most of them near zero: the same rounding is a
+# larger share of it than of a classifier's answer. A hundredth of this is still out of float32's reach.
+TOLERANCES = {"fp32": {"sqnr_db": 100.0, "max_rel": 1e-5}}
 SCORES = {"detect": "box_ap", "instance": "mask_ap", "semantic": "miou"}
 
 
@@ -48,7 +51,9 @@ def prepare_dense(source: Source, config: ExportConfig, console: Console) -> Job
         task = None if config.part == "features" else build_task(trained, pictures, contract)
     origins = {"checked_on": f"{pictures.origin}, {len(pictures)}"}
     answers = describe_answers(trained, config.part)
-    return Job(config, source, captured, golden, origins, task, None, [], preprocessing=contract, answers=answers)
+    return Job(
+        config, source, captured, golden, origins, task, None, [], TOLERANCES, preprocessing=contract, answers=answers
+    )
 
 
 def refuse_dense(trained: TrainedDense, config: ExportConfig) -> None:
