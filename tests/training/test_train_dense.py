@@ -51,7 +51,7 @@ def same(first: Path, second: Path) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["detect", pytest.param("instance", marks=pytest.mark.slow), "semantic"])
 def test_an_interrupted_run_continues_to_the_same_bits(
     task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +195,7 @@ def test_the_papers_recipes_say_what_the_facts_say(variant: str) -> None:
     assert (dense.cat_max_ratio, dense.photometric, config.augment.hflip, dense.options) == (0.75, True, 0.5, {})
 
 
+@pytest.mark.slow
 def test_the_papers_recipes_preview_on_small_data(finished_run: Path, tmp_path: Path) -> None:
     """Every part of them, with a smaller network and smaller pictures, from a classifier's run."""
     write_coco(tmp_path / "coco")
