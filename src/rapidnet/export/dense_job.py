@@ -72,8 +72,8 @@ def refuse_dense(trained: TrainedDense, config: ExportConfig) -> None:
         raise UserError(f"--labels is for classifiers, and this is a network of --task {trained.task}; leave it out")
     if config.part == "whole" and trained.network.head not in WHOLE:
         raise UserError(
-            f"head {trained.network.head} cannot be exported whole: it chooses proposals in the middle of its graph; take "
-            "--part features, or train --task detect with head fcos"
+            f"head {trained.network.head} cannot be exported whole: it chooses proposals in the middle of its graph; "
+            "take --part features, or train --task detect with head fcos"
         )
 
 
