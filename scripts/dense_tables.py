@@ -51,3 +51,29 @@ def camvid() -> str:
     said = f"{facts['difference']:+.2f} ({low:+.2f} to {high:+.2f}), p = {facts['p']:.4f}"
     lines.append(["pretrained - random", *[""] * len(seeds), said])
     return table(["start", *(f"seed {seed}, mIoU %" for seed in seeds), "mean (95% t interval)"], lines)
+
+
+def export_dense() -> str:
+    """Each artifact's certificate; the last row of each counts."""
+    latest = {
+        (row["task"], row["head"], row["part"], row["precision"], row["format"]): row
+        for row in read("export_dense.jsonl")
+    }
+    if not latest:
+        return "Not measured yet."
+    lines = []
+    for (task, head, part, precision, name), row in latest.items():
+        caught = [value for value in row["controls"].values() if value is not None]
+        score = "box AP" if row.get("score") == "box_ap" else "mask AP" if row.get("score") == "mask_ap" else "mIoU"
+        judged = part == "whole"
+        lines.append([
+            f"{task}, {head}" if judged else f"{head}, pyramid", name, precision, f"{row['sqnr_db']:.0f}",
+            f"{row['agreement']:.3f}" if judged else "", str(row["images"]) if judged else "",
+            f"{score} {row['artifact']:.2f} / {row['network']:.2f}" if judged else "",
+            f"{sum(caught)} of {len(caught)}", row["verdict"],
+        ])  # fmt: skip
+    headings = [
+        "network", "format", "precision", "SQNR, dB", "same boxes or pixels, %", "pictures", "artifact / network",
+        "mistakes noticed", "verdict",
+    ]  # fmt: skip
+    return table(headings, lines)

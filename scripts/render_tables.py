@@ -11,7 +11,7 @@ from typing import Any
 
 from aims_table import aims
 from bench_tables import activations, bench_peers, bench_scaling, speed_attempts
-from dense_tables import camvid, quickstart_dense
+from dense_tables import camvid, export_dense, quickstart_dense
 from latency_tables import bench, bench_family, bench_profile, bench_ratios, bench_repeats
 from markdown_table import table
 
@@ -217,7 +217,7 @@ def xnnpack() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "family": family, "quickstart_dense": quickstart_dense, "camvid": camvid,
+    "family": family, "quickstart_dense": quickstart_dense, "camvid": camvid, "export_dense": export_dense,
     "quickstart": quickstart, "imagenette": imagenette, "throughput": throughput,
     "distillation": distillation, "crash_safety": crash_safety, "exports": exports,
     "int8": int8, "xnnpack": xnnpack, "bench": bench, "bench_ratios": bench_ratios, "bench_repeats": bench_repeats,
