@@ -71,7 +71,7 @@ def refuse_dense(trained: TrainedDense, config: ExportConfig) -> None:
     for name in config.formats:
         if name not in (whole.formats or config.formats) or config.precision not in (whole.precisions or PRECISIONS):
             raise UserError(
-                f"head {head} is exported whole as {', '.join(whole.formats)} in {', '.join(whole.precisions)} only, as "
+                f"head {head} is exported whole as {', '.join(whole.formats)} in {', '.join(whole.precisions)} only: "
                 "it chooses boxes in the middle of its graph; take that, --part features, or a network with head fcos"
             )
 
