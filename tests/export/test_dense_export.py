@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from dense_runs import SIDE, write_run
+from PIL import Image
 
 import rapidnet.export.export as command
 from rapidnet.cli import main
@@ -22,6 +23,7 @@ from rapidnet.evaluation.trained_dense import load_trained_dense
 from rapidnet.export.capture import export_program
 from rapidnet.export.dense_samples import answer_eagerly, choose_size, describe_preprocessing
 from rapidnet.export.export import run_export
+from rapidnet.runtimes.__main__ import main as describe_pictures
 from rapidnet.runtimes.bundle import open_bundle, read_card
 
 OPTIONS: dict[str, dict[str, Any]] = {"fcos": {"score_threshold": 0.7}, "semantic_fpn": {}}
@@ -100,8 +102,6 @@ def test_a_bundle_answers_in_the_pictures_own_pixels(
 
 @pytest.mark.parametrize("head", OPTIONS)
 def test_neither_answers_nor_verification_need_torch(head: str, exported: dict[str, Path], tmp_path: Path) -> None:
-    from PIL import Image
-
     Image.fromarray(draw_picture()).save(tmp_path / "picture.png")
     code = (
         "import sys; sys.argv[0] = 'rapidnet'; from rapidnet.cli import main; "
@@ -180,6 +180,10 @@ def test_what_cannot_be_exported_is_refused(runs: dict[str, Path], finished_run:
         export(max_batch=2)
     with pytest.raises(UserError, match="image size 80x80 does not fit the network; give a multiple of 32"):
         export(image_size=80)
+    masks = write_run(tmp_path.with_name("masks"), "mask_rcnn")
+    for options in ({"format": "litert"}, {"precision": "fp16"}):
+        with pytest.raises(UserError, match="mask_rcnn is exported whole as onnx in fp32 only"):
+            export(masks, **options)
     with pytest.raises(UserError, match="--part features is for detectors and segmenters"):
         export(finished_run, part="features")
     assert not list(tmp_path.iterdir())
@@ -196,6 +200,23 @@ def test_the_size_follows_from_the_pictures(runs: dict[str, Path]) -> None:
     assert choose_size(detector, pictures, 0) == (128, 128)
     assert describe_preprocessing(detector, (128, 128), 0)["long_side"] == 100
     assert describe_preprocessing(detector, (96, 96), 96)["long_side"] == 96
+
+
+@pytest.mark.parametrize("head", OPTIONS)
+def test_pictures_are_described_on_the_command_line(
+    head: str, exported: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    Image.fromarray(draw_picture()).save(tmp_path / "picture.png")
+    assert describe_pictures([str(exported[head]), str(tmp_path / "picture.png")]) == 0
+    row = json.loads(capsys.readouterr().out)
+    answer = open_bundle(exported[head]).answer(tmp_path / "picture.png")
+    if head == "fcos":
+        assert [item["score"] for item in row["objects"]] == pytest.approx(answer["scores"].tolist(), abs=1e-5)
+        assert np.allclose([item["box"] for item in row["objects"]], answer["boxes"], atol=0.01)
+    else:
+        assert sum(row["shares"].values()) == pytest.approx(1, abs=1e-4) and len(row["shares"]) > 1
+    assert main(["verify", str(exported[head]), "--device-kit", str(tmp_path / "kit")]) == 2
+    assert "--device-kit is for classifiers" in capsys.readouterr().err
 
 
 def test_verify_notices_another_network(exported: dict[str, Path], capsys: pytest.CaptureFixture) -> None:

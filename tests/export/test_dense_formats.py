@@ -49,11 +49,26 @@ def test_a_proven_bundle(head: str, name: str, precision: str, runs: dict[str, P
 
 @slow
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_pyramid_of_a_detector_that_no_graph_holds_whole(name: str, runs: dict[str, Path], tmp_path: Path) -> None:
+def test_the_pyramid_of_a_detector_that_one_format_holds_whole(
+    name: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
     config = ExportConfig(str(runs["mask_rcnn"]), format=name, output=str(tmp_path), part="features", raw=True)
     assert run_export(config) == 0
     card = json.loads((tmp_path / f"rapidnet_ti-mask_rcnn-features-{name}-fp32" / "card.json").read_text())
     assert [output["name"] for output in card["outputs"]] == ["p2", "p3", "p4", "p5", "p6"]
+
+
+@slow
+def test_masks_in_one_graph(runs: dict[str, Path], tmp_path: Path) -> None:
+    config = ExportConfig(str(runs["mask_rcnn"]), output=str(tmp_path), check_images=4)
+    assert run_export(config) == 0
+    bundle = open_bundle(tmp_path / "rapidnet_ti-mask_rcnn-onnx-fp32")
+    figures = bundle.card["certificate"]["task"]
+    assert figures["boxes"][0] > 100 and figures["agreement"] > 99.9 and figures["mask_overlap"] > 99.9
+    assert bundle.output_names == ["boxes", "scores", "labels", "masks", "objectness"]
+    answer = bundle.answer(np.random.default_rng(3).integers(0, 256, (48, 80, 3), dtype=np.uint8))
+    assert answer["masks"].shape == (len(answer["boxes"]), 48, 80) and answer["masks"].any()
+    assert answer["boxes"][:, [0, 2]].max() <= 80.001 and answer["boxes"][:, [1, 3]].max() <= 48.001
 
 
 @slow

@@ -16,7 +16,7 @@ from rapidnet.runtimes import coreml, coreml_tools
 from rapidnet.runtimes.formats import FORMATS
 from rapidnet.runtimes.mil_program import Program
 
-PROGRAM = Program([], {}, "pixels", "probabilities", [1, 3, 4, 4], image=True)
+PROGRAM = Program([], {}, "pixels", ["probabilities"], [1, 3, 4, 4], image=True)
 
 
 @pytest.fixture

@@ -26,12 +26,14 @@ class Head:
 
     others: the names of further outputs; where there are any, or no activation, answers are the network's own.
     build: from a trained network to what is captured of it, a module that takes normalised images.
+    compared: those of the outputs that are held against the network's value by value; empty means all.
     """
 
     output: str
     activation: Literal["softmax", "sigmoid", ""]
     others: tuple[str, ...] = ()
     build: Callable[[nn.Module], nn.Module] = keep_whole
+    compared: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:

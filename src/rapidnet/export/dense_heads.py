@@ -11,6 +11,7 @@ from rapidnet.errors import UserError
 from rapidnet.evaluation.trained_dense import TrainedDense
 from rapidnet.export.capture import Head
 from rapidnet.models.exportable_detector import PointAnswers
+from rapidnet.models.exportable_two_stage import SlotAnswers
 from rapidnet.models.segmentation import FullSizeSegmenter
 
 Size = tuple[int, int]
@@ -22,16 +23,32 @@ class Whole:
 
     outputs: names, in their order; kind: how they become an answer, a key of `runtimes.pictures.ANSWERS`.
     build: (trained network, (H, W)) -> a module from normalised images [1, 3, H, W] to the outputs.
+    compared: as in `Head`: where the graph chooses boxes, a last bit exchanges rows.
+    formats, precisions: that hold it; empty means all.
     """
 
     outputs: tuple[str, ...]
     kind: str
     build: Callable[[Any, Size], nn.Module]
+    compared: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
 
 
 WHOLE = {
     "fcos": Whole(("boxes", "scores"), "points", PointAnswers),
     "semantic_fpn": Whole(("logits",), "logits", lambda network, size: FullSizeSegmenter(network)),
+    "faster_rcnn": Whole(
+        ("boxes", "scores", "labels", "objectness"), "slots", SlotAnswers, ("objectness",), ("onnx",), ("fp32",)
+    ),
+    "mask_rcnn": Whole(
+        ("boxes", "scores", "labels", "masks", "objectness"),
+        "slots",
+        SlotAnswers,
+        ("objectness",),
+        ("onnx",),
+        ("fp32",),
+    ),
 }
 
 
@@ -59,7 +76,7 @@ def choose_head(trained: TrainedDense, part: str, size: Size) -> Head:
         first, *others = name_levels(trained.model)
         return Head(first, "", tuple(others), Levels)
     whole = WHOLE[trained.network.head]
-    return Head(whole.outputs[0], "", whole.outputs[1:], lambda network: whole.build(network, size))
+    return Head(whole.outputs[0], "", whole.outputs[1:], lambda network: whole.build(network, size), whole.compared)
 
 
 def name_levels(network: Any) -> list[str]:
@@ -80,6 +97,17 @@ def describe_answers(trained: TrainedDense, part: str) -> dict[str, Any]:
     if kind == "logits":
         return {"kind": kind, "steps": ["resize the logits to the picture, bilinear, align_corners false", "argmax"]}
     settings: Any = trained.model.settings
+    if kind == "slots":
+        return {
+            "kind": kind,
+            "score_threshold": settings.score_threshold,
+            "detections": settings.detections,
+            "suppression": "inside the artifact; what is left over has score 0",
+            "steps": [
+                "leave out what has score 0", "clip the boxes to the picture",
+                "enlarge boxes and masks to the picture's own pixels", "a mask is where its probability is one half",
+            ],
+        }  # fmt: skip
     return {
         "kind": kind,
         "score_threshold": settings.score_threshold,

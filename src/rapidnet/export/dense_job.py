@@ -26,6 +26,7 @@ GOLDEN_NOISE = 2
 # A detector's score is the root of a product of two probabilities, most of them near zero: the same rounding is a
 # larger share of it than of a classifier's answer. A hundredth of this is still out of float32's reach.
 TOLERANCES = {"fp32": {"sqnr_db": 100.0, "max_rel": 1e-5}}
+PRECISIONS = ("fp32", "fp16")
 SCORES = {"detect": "box_ap", "instance": "mask_ap", "semantic": "miou"}
 
 
@@ -70,11 +71,15 @@ def refuse_dense(trained: TrainedDense, config: ExportConfig) -> None:
         )
     if config.labels:
         raise UserError(f"--labels is for classifiers, and this is a network of --task {trained.task}; leave it out")
-    if config.part == "whole" and trained.network.head not in WHOLE:
-        raise UserError(
-            f"head {trained.network.head} cannot be exported whole: it chooses proposals in the middle of its graph; "
-            "take --part features, or train --task detect with head fcos"
-        )
+    if config.part == "features":
+        return
+    head, whole = trained.network.head, WHOLE[trained.network.head]
+    for name in config.formats:
+        if name not in (whole.formats or config.formats) or config.precision not in (whole.precisions or PRECISIONS):
+            raise UserError(
+                f"head {head} is exported whole as {', '.join(whole.formats)} in {', '.join(whole.precisions)} only: "
+                "it chooses boxes in the middle of its graph; take that, --part features, or a network with head fcos"
+            )
 
 
 def build_task(trained: TrainedDense, pictures: Pictures, contract: dict[str, Any]) -> LabelledPictures:

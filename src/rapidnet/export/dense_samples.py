@@ -23,7 +23,7 @@ from rapidnet.evaluation.trained_dense import TrainedDense
 from rapidnet.images import BadImageError, fit_size
 from rapidnet.models.detection_overrides import RoundedTransform
 from rapidnet.runtimes.network import Array
-from rapidnet.runtimes.pictures import Answer, Placed, place_picture
+from rapidnet.runtimes.pictures import Answer, Placed, answer_slots, place_picture
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,10 @@ class PlacedTransform(RoundedTransform):
 
     inside: tuple[int, int] = (0, 0)
 
+    def postprocess(self, result: list[dict[str, Tensor]], *sizes: Any) -> list[dict[str, Tensor]]:
+        # Without sizes to answer for, boxes and masks stay as they are: `answer_slots` does the rest for both sides.
+        return super().postprocess(result, *sizes) if self.answer_sizes else result
+
     def forward(self, images: list[Tensor], targets: Any = None) -> tuple[ImageList, Any]:
         return ImageList(torch.stack([self.normalize(image) for image in images]), [self.inside] * len(images)), targets
 
@@ -117,16 +121,26 @@ def answer_eagerly(trained: TrainedDense, pictures: Pictures, contract: dict[str
     """What the network, not folded, finds in each picture as it is placed for the artifact: torchvision's suppression,
     in float32."""
     model: Any = deepcopy(trained.model)
-    detects = hasattr(model, "transform")
+    detects, slots = hasattr(model, "transform"), hasattr(model, "roi_heads")
     if detects:
         model.transform.__class__ = PlacedTransform
     predict = build_dense_predict(model, trained.preprocessing)
     answers = []
     for image, _ in pictures:
         placed: Placed = place_picture(image, contract)
+        pixels = torch.from_numpy(placed.pixels)
+        if slots:
+            # The artifact chooses boxes before it knows how much of its input is picture.
+            model.transform.inside = placed.pixels.shape[1:]
+            with torch.inference_mode():
+                (found,) = model([pixels / 255])
+            masks = {"masks": found["masks"][:, 0]} if "masks" in found else {}
+            outputs = {name: found[name] for name in ("boxes", "scores", "labels")} | masks
+            answers.append(answer_slots({name: value[None].numpy() for name, value in outputs.items()}, placed, {}))
+            continue
         if detects:
             model.transform.inside = placed.inside
-        (answer,) = predict([torch.from_numpy(placed.pixels)], [placed.size])
+        (answer,) = predict([pixels], [placed.size])
         answers.append({name: value.numpy() for name, value in answer.items()})
     if not answers:
         raise UserError(f"none of the images of {pictures.origin} could be read; see rapidnet data audit")

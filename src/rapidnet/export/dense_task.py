@@ -25,7 +25,8 @@ class Agreement:
 
     iou, score: boxes of a class match from this overlap on, with scores no farther apart. edge: a box whose score is
     no farther from the threshold may be missing. matched, pixels: percent of boxes that match, of pixels of the same
-    class, at least. points: average precision or mIoU may differ by so much, in percent.
+    class, at least. points: average precision or mIoU may differ by so much, in percent. masks: the overlap of all
+    masks of matched boxes together, in percent, at least.
     """
 
     iou: float
@@ -34,12 +35,13 @@ class Agreement:
     matched: float
     pixels: float
     points: float
+    masks: float
 
 
 AGREEMENTS = {
-    "fp32": Agreement(0.99, 0.01, 0.001, 99.9, 99.99, 0.1),
-    "fp16": Agreement(0.95, 0.02, 0.01, 99.0, 99.5, 0.5),
-    "bf16": Agreement(0.8, 0.1, 0.05, 95.0, 98.0, 2.0),
+    "fp32": Agreement(0.99, 0.01, 0.001, 99.9, 99.99, 0.1, 99.9),
+    "fp16": Agreement(0.95, 0.02, 0.01, 99.0, 99.5, 0.5, 99.0),
+    "bf16": Agreement(0.8, 0.1, 0.05, 95.0, 98.0, 2.0, 95.0),
 }
 
 
@@ -73,6 +75,9 @@ class LabelledPictures:
                 self.measure(meters[name], answer, targets)
         results = {name: meter.compute() for name, meter in meters.items()}
         checks = [comparison.check(rule), self.check_score(results["artifact"], results["network"], rule)]
+        if self.score == "mask_ap":
+            overlap = comparison.figures["mask_overlap"]
+            checks.append(Check("masks of matched boxes: overlap", overlap >= rule.masks, overlap, rule.masks, "%"))
         wrong = moved.check(rule)
         tripped = [] if wrong.passed else [wrong.name]
         figures = {
@@ -144,9 +149,13 @@ class BoxAgreement:
     def __init__(self, rule: Agreement, limits: Mapping[str, Any]) -> None:
         self.rule, self.limits = rule, limits
         self.matched, self.total, self.at_the_edge = [0, 0], [0, 0], 0
+        self.common = self.union = 0
 
     def update(self, found: Answer, own: Answer) -> None:
         pairs = match_boxes(found, own, self.rule.iou, self.rule.score)
+        if "masks" in own:
+            ours, theirs = found["masks"][pairs[:, 0]], own["masks"][pairs[:, 1]]
+            self.common, self.union = self.common + int((ours & theirs).sum()), self.union + int((ours | theirs).sum())
         for side, answer in enumerate((found, own)):
             edge = self.limits["score_threshold"]
             if len(answer["scores"]) >= self.limits["detections"]:
@@ -166,6 +175,7 @@ class BoxAgreement:
     def figures(self) -> dict[str, Any]:
         return {
             "boxes": self.total, "matched": self.matched, "boxes_at_the_threshold": self.at_the_edge,
+            "mask_overlap": round(100 * self.common / self.union, 3) if self.union else 0.0,
         }  # fmt: skip
 
     def check(self, rule: Agreement) -> Check:

@@ -26,6 +26,8 @@ def write_device_kit(bundle: Path, folder: Path) -> None:
         UserError: no bundle, a changed one, or a folder that already holds something.
     """
     card = read_card(bundle)
+    if "output" not in card:
+        raise UserError(f"--device-kit is for classifiers, and {bundle} is of --task {card['task']}; leave it out")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--device-kit {folder} is not empty; give a new folder")
     golden = Golden.load(bundle / GOLDEN)

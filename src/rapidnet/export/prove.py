@@ -111,7 +111,9 @@ def answer_golden(bundle: Bundle, golden: Golden, pixels: Array | None = None) -
     for start in range(0, len(pixels), step):
         outputs = bundle.run(pixels[start : start + step])
         moved = {
-            name: np.roll(value, 1, CLASS_AXES[name]) if name in CLASS_AXES else value
+            name: np.roll(value, 1, CLASS_AXES[name])
+            if name in CLASS_AXES and name in (golden.places or names)
+            else value
             for name, value in outputs.items()
         }
         both.append([golden.gather(values, names) for values in (outputs, moved)])

@@ -14,6 +14,7 @@ from rapidnet.export.prove import CLASS_AXES
 from rapidnet.export.source import Source
 from rapidnet.runtimes.network import Array
 
+NO_CLASSES = {"shuffled labels": "what is compared has no classes"}
 GOLDEN_VALUES = 8192
 """Of a larger output, so many values of each answer are kept."""
 
@@ -33,7 +34,9 @@ def build_golden(
     chosen = head or HEADS[trained.task]
 
     def answer(network: nn.Module, used: Any) -> Array:
-        return run_reference(Deployed(chosen.build(deepcopy(network)), used, chosen), pixels, raw, places)
+        kept = [place for place, name in enumerate(chosen.outputs) if name in places]
+        deployed = Deployed(chosen.build(deepcopy(network).eval()), used, chosen)
+        return run_reference(deployed, pixels, raw, dict(zip(kept, places.values(), strict=True)))
 
     wrong = {
         "missing normalisation": answer(trained.model, replace(preprocessing, mean=(0, 0, 0), std=(1, 1, 1))),
@@ -42,7 +45,7 @@ def build_golden(
         ),
         "random weights": answer(randomise(trained.model), preprocessing),
     }
-    absent = {} if CLASS_AXES.keys() & {*chosen.outputs} else {"shuffled labels": "it answers without classes"}
+    absent = {} if CLASS_AXES.keys() & {*(chosen.compared or chosen.outputs)} else NO_CLASSES.copy()
     if source.other is not None:
         wrong["averaged and raw weights exchanged"] = answer(source.other, preprocessing)
     else:
@@ -60,14 +63,16 @@ def draw_places(head: Head, network: nn.Module, size: tuple[int, ...]) -> dict[s
     answers = answers if isinstance(answers, tuple | list) else [answers]
     rng = np.random.default_rng(0)
     counts = {name: int(answer[0].numel()) for name, answer in zip(head.outputs, answers, strict=True)}
+    counts = {name: count for name, count in counts.items() if name in (head.compared or head.outputs)}
     return {
         name: np.sort(rng.permutation(count)[:GOLDEN_VALUES]) if count > GOLDEN_VALUES else np.arange(count)
         for name, count in counts.items()
     }
 
 
-def run_reference(deployed: Deployed, pixels: Array, raw: bool, places: dict[str, Array]) -> Array:
-    """float64 [N, num_classes]: what `deployed` answers to pixels, as logits if `raw`; or rows of values at `places`.
+def run_reference(deployed: Deployed, pixels: Array, raw: bool, places: dict[int, Array]) -> Array:
+    """float64 [N, num_classes]: what `deployed` answers to pixels, as logits if `raw`; or rows of values at `places`
+    of outputs by their number.
 
     A mistake in the normalisation counts for raw artifacts too: it is then the caller's, with the same numbers.
     """
@@ -79,7 +84,7 @@ def run_reference(deployed: Deployed, pixels: Array, raw: bool, places: dict[str
             logits: Any = deployed.network(normalised)
             if places:
                 answers = logits if isinstance(logits, tuple | list) else [logits]
-                rows = [answer.flatten(1)[:, at] for answer, at in zip(answers, places.values(), strict=True)]
+                rows = [answers[output].flatten(1)[:, at] for output, at in places.items()]
                 outputs.append(torch.cat(rows, 1))
             else:
                 outputs.append(logits if raw else deployed.activate(logits))

@@ -61,8 +61,12 @@ def words(text: str) -> frozenset[str]:
 FORMATS: dict[str, Format] = {
     "onnx": Format(
         "model.onnx", "rapidnet.runtimes.onnx", "onnx", "onnx", ("onnxruntime",), ("onnx", "onnxscript"),
-        words("Add Cast Clip Concat Conv DequantizeLinear Gelu HardSigmoid HardSwish Max MaxPool Min Mul "
-              "QuantizeLinear ReduceMean Relu Reshape Resize Sigmoid Slice Softmax Sqrt Sub Transpose"),
+        words(
+            "Add And Cast Clip Concat ConstantOfShape Conv ConvTranspose DequantizeLinear Div Equal Exp Floor Gather "
+            "GatherND Gelu Gemm Greater GreaterOrEqual HardSigmoid HardSwish Less Log Max MaxPool Min Mod Mul "
+            "NonMaxSuppression QuantizeLinear ReduceMean Relu Reshape Resize RoiAlign Shape Sigmoid Slice Softmax "
+            "Sqrt Squeeze Sub TopK Transpose Unsqueeze Where"
+        ),
     ),
     "openvino": Format(
         "model.xml", "rapidnet.runtimes.openvino", "openvino", "openvino", ("openvino",), ("nncf",),
@@ -77,16 +81,16 @@ FORMATS: dict[str, Format] = {
         "model.pte", "rapidnet.runtimes.executorch", "executorch", "executorch", ("executorch", "torch"), ("torchao",),
         words(
             "XNNAdd XNNClamp XNNConcatenate2 XNNConcatenate3 XNNConv2d XNNConvert XNNDepthwiseConv2d XNNGelu "
-            "XNNGlobalAvgPooling2d XNNMaxPooling2d XNNMinimum XNNMultiply XNNSigmoid XNNSoftmax XNNSquareRoot "
+            "XNNGlobalAvgPooling2d XNNMinimum XNNMultiply XNNSigmoid XNNSoftmax XNNSquareRoot "
             "XNNStaticReshape XNNStaticResizeBilinear2D XNNStaticSlice XNNStaticTranspose XNNSubtract "
-            "aten::sym_size.int aten::upsample_nearest2d.vec_out dim_order_ops::_to_dim_order_copy.out "
-            "executorch_prim::et_view.default"
+            "aten::max_pool2d_with_indices.out aten::sym_size.int aten::upsample_nearest2d.vec_out "
+            "dim_order_ops::_to_dim_order_copy.out executorch_prim::et_view.default"
         ),
     ),
     "coreml": Format(
         "model.mlpackage", "rapidnet.runtimes.coreml", "coreml", "coreml", ("coremltools",), (),
         words(
-            "add cast clip concat constexpr_affine_dequantize conv gelu max_pool maximum minimum mul "
+            "add cast clip concat constexpr_affine_dequantize conv gelu max_pool minimum mul "
             "reduce_mean relu reshape sigmoid silu slice_by_index softmax sqrt squeeze sub transpose "
             "upsample_bilinear upsample_nearest_neighbor"
         ),

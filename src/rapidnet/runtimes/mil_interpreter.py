@@ -171,7 +171,6 @@ OPERATIONS: dict[str, Callable[[Values], Array]] = {
     "conv": convolve,
     "gelu": gelu,
     "max_pool": pool_largest,
-    "maximum": lambda given: np.maximum(given["x"], given["y"]),
     "minimum": lambda given: np.minimum(given["x"], given["y"]),
     "reduce_mean": mean,
     "relu": lambda given: np.maximum(given["x"], 0),

@@ -14,7 +14,7 @@ from PIL import Image
 from rapidnet.images import EncodedImage, Source, fit_size, load_image
 from rapidnet.runtimes.detections import select_detections
 from rapidnet.runtimes.network import Array
-from rapidnet.runtimes.resample import resize_bilinear
+from rapidnet.runtimes.resample import paste_masks, resize_bilinear
 
 Picture = Source | Image.Image | Array
 """A file, an RGB image, or uint8 RGB [H, W, 3]."""
@@ -66,6 +66,24 @@ def answer_points(outputs: dict[str, Array], placed: Placed, card: dict[str, Any
     return {"boxes": enlarge(found.boxes, placed), "scores": found.scores, "labels": found.labels}
 
 
+def answer_slots(outputs: dict[str, Array], placed: Placed, card: dict[str, Any]) -> Answer:
+    """boxes [1, D, 4], scores [1, D], labels [1, D] and perhaps masks [1, D, S, S] -> those with a score."""
+    kept = outputs["scores"][0] > 0
+    found = {name: outputs[name][0][kept] for name in ("boxes", "scores", "labels", "masks") if name in outputs}
+    height, width = placed.inside
+    boxes = np.minimum(found["boxes"].astype(np.float32), np.array([width, height, width, height], dtype=np.float32))
+    # What lies in the padding alone is nothing.
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    answer: Answer = {
+        "boxes": enlarge(boxes[inside], placed), "scores": found["scores"][inside],
+        "labels": found["labels"][inside].astype(np.int64),
+    }  # fmt: skip
+    if "masks" in found:
+        uncut = enlarge(found["boxes"][inside].astype(np.float32), placed)
+        answer["masks"] = paste_masks(found["masks"][inside], uncut, placed.size) >= MASK_THRESHOLD
+    return answer
+
+
 def answer_logits(outputs: dict[str, Array], placed: Placed, card: dict[str, Any]) -> Answer:
     """logits [1, C, H, W] -> the likeliest class of each of the picture's pixels."""
     logits = outputs["logits"][0]
@@ -86,5 +104,6 @@ def enlarge(boxes: Array, placed: Placed) -> Array:
 # What a card says under answers, kind -> how outputs become an answer.
 ANSWERS: dict[str, Callable[[dict[str, Array], Placed, dict[str, Any]], Answer]] = {
     "points": answer_points,
+    "slots": answer_slots,
     "logits": answer_logits,
 }
