@@ -29,8 +29,8 @@ Cells = dict[Key, Cell]
 def run_robustness(config: RobustnessConfig) -> int:
     """The robustness command."""
     console = Console(stderr=config.json)
-    names = [*config.subjects, *([config.against] if config.against else [])]
-    subjects = open_subjects(names, config.weights)
+    extra = [config.against] if config.against and config.against not in config.subjects else []
+    subjects = open_subjects([*config.subjects, *extra], config.weights)
     rows = measure(config, subjects, console)
     if config.json:
         for row in rows:
@@ -108,12 +108,14 @@ def run_subjects(
 def build_rows(
     config: RobustnessConfig, subjects: list[Subject], cells: list[Cells], kinds: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    """What is known of each subject; the last is only the reference where there is one."""
+    """What is known of each subject of the command; a reference beside them is the last of `subjects`."""
     severities = config.severity_numbers
     described = [describe_corruptions(own, kinds, severities) for own in cells]
     reference, name = None, ""
     if config.against:
-        reference, name = list_errors(described.pop()), config.against
+        names = [subject.name for subject in subjects]
+        reference, name = list_errors(described[names.index(config.against)]), config.against
+        described = described[: len(config.subjects)]
     elif config.imagenet_c and len(subjects[0].classes) == 1000 and severities == (1, 2, 3, 4, 5):
         reference, name = build_alexnet(), "AlexNet"
     rows = []
