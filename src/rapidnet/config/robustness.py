@@ -66,6 +66,7 @@ class RobustnessConfig:
         self.severity_numbers = tuple(sorted(set(parse_numbers("severities", self.severities, 1, 5))))
         self.attack_names = parse_attacks(self.attacks)
         self.epsilon_numbers = tuple(sorted(set(parse_numbers("epsilons", self.epsilons, 1, 255))))
+        self.ood_folders, self.subset_folders = split_paths(self.ood), split_paths(self.subset)
         for name, least in (
             ("check_images", 0),
             ("pgd_steps", 1),
@@ -100,6 +101,10 @@ def parse_attacks(text: str) -> tuple[str, ...]:
     for name in names:
         check(name in ATTACKS, f"attack '{name}' is unknown{nearest(name, list(ATTACKS))}; give {', '.join(ATTACKS)}")
     return tuple(name for name in ATTACKS if name in names)
+
+
+def split_paths(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def parse_numbers(name: str, text: str, least: int, most: int) -> list[int]:

@@ -10,11 +10,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rapidnet.config import RobustnessConfig
 from rapidnet.data.bad_samples import BadSampleLog
 from rapidnet.environment import append_row, describe_environment
+from rapidnet.errors import UserError
 from rapidnet.evaluation.pictures import save_figure
+from rapidnet.robustness.attack_report import print_attacks, print_foreign, print_subsets
 from rapidnet.robustness.cells import Cell, Key
 from rapidnet.robustness.corruption_error import build_alexnet
 from rapidnet.robustness.corruptions import PUBLISHED, VERSION
 from rapidnet.robustness.drawing import draw_accuracy
+from rapidnet.robustness.foreign import measure_foreign, measure_subsets
 from rapidnet.robustness.golden import find_deviations
 from rapidnet.robustness.labelled import Pictures, open_pictures
 from rapidnet.robustness.measure import measure_corruptions, measure_published
@@ -70,13 +73,47 @@ def measure(config: RobustnessConfig, subjects: list[Subject], console: Console)
         console.print(
             f"[yellow]{', '.join(deviating)} come out otherwise here than defined; do not compare them with others'"
         )
+    if config.attack_names:
+        refuse_in_vain(config, subjects)
     cells = run_subjects(config, subjects, pictures, published, log, console)
     rows = build_rows(config, subjects, cells, kinds)
+    add_others(config, subjects[: len(rows)], pictures, rows, log, console)
     for row in rows:
         row["images"] = len(next(iter(cells[0].values())).right)
         row["bad_samples"] = len(log.paths)
         row["deviating"] = deviating
     return rows
+
+
+def refuse_in_vain(config: RobustnessConfig, subjects: list[Subject]) -> None:
+    """Raise UserError for attacks that cannot be made, before anything takes its time."""
+    if not any(subject.trained for subject in subjects):
+        raise UserError(
+            "attacks need a network's gradients, which bundles have not; name the run that a bundle was exported from "
+            "before it, and the bundle is given the images made on that"
+        )
+    from rapidnet.robustness.attacked import build_attacks
+
+    build_attacks(config, len(subjects[0].classes))
+
+
+def add_others(
+    config: RobustnessConfig, subjects: list[Subject], pictures: Pictures | None, rows: list[dict[str, Any]],
+    log: BadSampleLog, console: Console,
+) -> None:  # fmt: skip
+    """Put what was asked for beside corruptions into the rows: attacked, ood, subset."""
+    found: dict[str, list[Any]] = {}
+    if config.attack_names and pictures:
+        from rapidnet.robustness.attacked import measure_attacks
+
+        found["attacked"] = measure_attacks(config, subjects, pictures, log, console)
+    if config.ood_folders and pictures:
+        found["ood"] = measure_foreign(subjects, pictures, config.ood_folders, config.batch_size, log)
+    if config.subset_folders:
+        found["subset"] = measure_subsets(subjects, config.subset_folders, config.batch_size, log)
+    for name, results in found.items():
+        for row, result in zip(rows, results, strict=True):
+            row[name] = result
 
 
 def run_subjects(
@@ -141,3 +178,6 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
         print_corruptions(row, f"{letter}: {row['images']} pictures of {where}", console)
     for letter, row in list(zip(ascii_uppercase, rows, strict=False))[1:]:
         print_comparison(row, rows[0], (letter, "A"), console)
+    for name, print_part in (("attacked", print_attacks), ("ood", print_foreign), ("subset", print_subsets)):
+        if name in rows[0]:
+            print_part(rows, console)
