@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "doctor": (config.DoctorConfig, "rapidnet.runtimes.doctor:run_doctor"),
     "bench": (config.BenchConfig, "rapidnet.benchmark.bench:run_bench"),
     "bench import": (config.BenchImportConfig, "rapidnet.benchmark.imported:run_import"),
+    "robustness": (config.RobustnessConfig, "rapidnet.robustness.robustness:run_robustness"),
     "info": (config.InfoConfig, "rapidnet.benchmark.info:run_info"),
     "data audit": (config.AuditConfig, "rapidnet.data.audit:run_audit"),
     "data builtin": (config.BuiltinConfig, "rapidnet.data.builtin_folder:run_builtin"),

@@ -15,6 +15,7 @@ from rapidnet.config.dense import DenseConfig
 from rapidnet.config.distillation import DistillationConfig
 from rapidnet.config.export import DoctorConfig, ExportConfig, VerifyConfig
 from rapidnet.config.optimizer import OptimizerConfig
+from rapidnet.config.robustness import RobustnessConfig
 from rapidnet.config.training import AugmentConfig, TeacherCacheConfig, TrainConfig
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "OptimizerConfig",
     "PredictConfig",
     "QuickstartConfig",
+    "RobustnessConfig",
     "ShardConfig",
     "TeacherCacheConfig",
     "TrainConfig",
