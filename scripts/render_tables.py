@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ablation_tables import ablations
 from aims_table import aims
 from bench_tables import activations, bench_peers, bench_scaling, speed_attempts
 from dense_tables import camvid, quickstart_dense
@@ -223,6 +224,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "int8": int8, "xnnpack": xnnpack, "bench": bench, "bench_ratios": bench_ratios, "bench_repeats": bench_repeats,
     "bench_profile": bench_profile, "bench_scaling": bench_scaling, "bench_peers": bench_peers,
     "speed_attempts": speed_attempts, "activations": activations, "bench_family": bench_family, "aims": aims,
+    "ablations": ablations,
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Do intervals cover, do tests err as often as they say and no more, and are a study's claims kept in bounds?"""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def draw_null_studies(seeds: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("seeds", "test"), [(5, paired_t), (8, paired_t), (10, sign_flips)])
-def test_null_studies_make_at_most_5_5_percent_false_discoveries(seeds: int, test) -> None:  # noqa: ANN001
+def test_null_studies_make_at_most_5_5_percent_false_discoveries(seeds: int, test: Any) -> None:
     p = test(draw_null_studies(seeds))
     assert choose_test(seeds, CHANGES) == ("paired t" if test is paired_t else "sign flips")
     # Nothing is true here, so a study with any discovery is one of false discoveries only.

@@ -50,7 +50,9 @@ class StudyConfig:
             known and all(type(value) is int and value >= 1 for value in self.budget.values()),
             f"budget is {self.budget}; it must be epochs: N or steps: N, a whole number of at least 1",
         )
-        check(bool(self.changes or self.grids), "changes is empty; a study needs at least one change, or a grid of them")
+        check(
+            bool(self.changes or self.grids), "changes is empty; a study needs at least one change, or a grid of them"
+        )
         for name, options in self.changes.items():
             check(isinstance(options, dict) and bool(options), f"changes: '{name}' changes nothing; give it options")
         for name, axes in self.grids.items():
@@ -91,7 +93,7 @@ class CompareConfig:
     runs: list[str]
     """Run folders, checkpoint files or exported bundles; each is held against the first."""
     data: str = ""
-    """A folder of classes or with val/<class>/; empty takes the validation images of the runs, which must be the same."""
+    """A folder of classes or with val/<class>/; empty takes what the runs validated on, which must be the same."""
     weights: Weights = "best"
     """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
     output: str = "runs/compare"

@@ -121,7 +121,9 @@ def report(trials: list[Trial], root: Path, config: AblateConfig, console: Conso
     console.print(f"{', '.join(names)} in [bold]{root}[/bold]")
     missing = len(trials) - len(measured)
     if missing:
-        console.print(f"{missing} of {len(trials)} runs are not finished, or another worker's; the table may still move")
+        console.print(
+            f"{missing} of {len(trials)} runs are not finished, or another worker's; the table may still move"
+        )
     elif config.results:
         for row in rows:
             append_row(config.results, row)

@@ -23,7 +23,9 @@ def compare_changes(trials: Sequence[Row]) -> list[Row]:
         scores.setdefault(row["change"], {})[row["seed"]] = row["score"]
     base = scores.get(BASELINE, {})
     shared = {
-        change: sorted(set(own) & set(base)) for change, own in scores.items() if change != BASELINE and set(own) & set(base)
+        change: sorted(set(own) & set(base))
+        for change, own in scores.items()
+        if change != BASELINE and set(own) & set(base)
     }
     pairs = [
         compare_pairs(

@@ -53,5 +53,8 @@ def title(base: dict[str, Any], changes: list[dict[str, Any]]) -> str:
 
 def cost(row: dict[str, Any], base: dict[str, Any]) -> str:
     """A folded network's size beside the baseline's."""
-    more = [f"{100 * (row[key] / base[key] - 1):+.0f} % {word}" for key, word in (("params_m", "params"), ("macs_m", "MACs"))]
+    more = [
+        f"{100 * (row[key] / base[key] - 1):+.0f} % {word}"
+        for key, word in (("params_m", "params"), ("macs_m", "MACs"))
+    ]
     return ", ".join(more)

@@ -26,9 +26,10 @@ MOST_FLIPPED = 16
 class Paired:
     """What paired scores say of a change; None where so few seeds, or seeds without any spread, say nothing.
 
-    difference: the mean of change less baseline, with the ends of its 95% t interval. p_t: paired t test. p_flips: exact
-    sign-flip permutation test. effect: Cohen's d_z (the mean difference over its standard deviation) with the ends of
-    its 95% interval. detectable: the difference that a study like this one finds in four of five cases.
+    difference: the mean of change less baseline, with the ends of its 95% t interval. p_t: of the paired t test.
+    p_flips: of the exact sign-flip permutation test. effect: Cohen's d_z (the mean difference over its standard
+    deviation) with the ends of its 95% interval. detectable: the difference that a study like this one finds in four of
+    five cases.
     """
 
     seeds: int

@@ -51,7 +51,7 @@ def explain(rows: list[dict[str, Any]]) -> list[str]:
         return []
     tests = " or ".join(sorted({f"{TESTS[row['test']]}" for row in changes}))
     lines = [
-        f"q: p of {tests}, corrected over {len(changes)} changes (Benjamini-Hochberg); better and worse: q at most 0.05",
+        f"q: p of {tests}, corrected over {len(changes)} changes (Benjamini-Hochberg); claims: q at most 0.05",
         "could be seen: the difference that such a study finds in four of five cases, after correction",
     ]
     few = [row for row in changes if row["claim"] == "too few seeds"]

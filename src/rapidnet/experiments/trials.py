@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from rapidnet.config import TrainConfig
 from rapidnet.environment import read_rows, write_text_atomically
 from rapidnet.errors import UserError
 from rapidnet.evaluation.measures import MEASURES
@@ -42,7 +43,7 @@ class Trial:
         return (self.folder / TRIAL).is_file()
 
     @property
-    def config(self) -> Any:
+    def config(self) -> TrainConfig:
         """As rapidnet train takes it; what was begun in the folder goes on."""
         return replace(
             self.plan.config, seed=self.seed, epochs=self.plan.epochs, steps=self.steps, output=str(self.folder),
