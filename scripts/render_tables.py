@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ablation_tables import ablations
 from aims_table import aims
 from bench_tables import activations, bench_peers, bench_scaling, speed_attempts
 from dense_tables import camvid, export_dense, quickstart_dense
@@ -226,6 +227,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed_attempts": speed_attempts, "activations": activations, "bench_family": bench_family, "aims": aims,
     "corruptions": corruptions, "robustness": robustness, "calibration": calibration, "attacks": attacks,
     "sanity": sanity,
+    "ablations": ablations,
 }  # fmt: skip
 
 

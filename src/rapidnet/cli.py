@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "train": (config.TrainConfig, "rapidnet.training.train:run_train"),
     "evaluate": (config.EvaluateConfig, "rapidnet.evaluation.evaluate:run_evaluate"),
     "predict": (config.PredictConfig, "rapidnet.evaluation.predict:run_predict"),
+    "ablate": (config.AblateConfig, "rapidnet.experiments.ablate:run_ablate"),
+    "compare": (config.CompareConfig, "rapidnet.experiments.compare:run_compare"),
     "teacher cache": (config.TeacherCacheConfig, "rapidnet.training.cache_teacher:run_teacher_cache"),
     "export": (config.ExportConfig, "rapidnet.export.export:run_export"),
     "verify": (config.VerifyConfig, "rapidnet.export.verify:run_verify"),
