@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ablation_tables import ablations
 from aims_table import aims
 from bench_tables import activations, bench_peers, bench_scaling, speed_attempts
 from dense_tables import camvid, export_dense, quickstart_dense
 from latency_tables import bench, bench_family, bench_profile, bench_ratios, bench_repeats
 from markdown_table import table
+from robustness_tables import attacks, calibration, corruptions, robustness, sanity
 
 from rapidnet.environment import read_rows
 
@@ -223,6 +225,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "int8": int8, "xnnpack": xnnpack, "bench": bench, "bench_ratios": bench_ratios, "bench_repeats": bench_repeats,
     "bench_profile": bench_profile, "bench_scaling": bench_scaling, "bench_peers": bench_peers,
     "speed_attempts": speed_attempts, "activations": activations, "bench_family": bench_family, "aims": aims,
+    "corruptions": corruptions, "robustness": robustness, "calibration": calibration, "attacks": attacks,
+    "sanity": sanity,
+    "ablations": ablations,
 }  # fmt: skip
 
 

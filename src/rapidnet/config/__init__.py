@@ -13,17 +13,21 @@ from rapidnet.config.commands import (
 )
 from rapidnet.config.dense import DenseConfig
 from rapidnet.config.distillation import DistillationConfig
+from rapidnet.config.experiments import AblateConfig, CompareConfig, StudyConfig
 from rapidnet.config.export import DoctorConfig, ExportConfig, VerifyConfig
 from rapidnet.config.optimizer import OptimizerConfig
+from rapidnet.config.robustness import RobustnessConfig
 from rapidnet.config.training import AugmentConfig, TeacherCacheConfig, TrainConfig
 
 __all__ = [
+    "AblateConfig",
     "AuditConfig",
     "AugmentConfig",
     "BadSamples",
     "BenchConfig",
     "BenchImportConfig",
     "BuiltinConfig",
+    "CompareConfig",
     "DenseConfig",
     "DenseTask",
     "DistillationConfig",
@@ -34,7 +38,9 @@ __all__ = [
     "OptimizerConfig",
     "PredictConfig",
     "QuickstartConfig",
+    "RobustnessConfig",
     "ShardConfig",
+    "StudyConfig",
     "TeacherCacheConfig",
     "TrainConfig",
     "VerifyConfig",

@@ -74,6 +74,11 @@ class ClassificationMeter:
         """Add what another meter over the same classes collected from other images."""
         self._columns += other._columns
 
+    def answers(self) -> tuple[np.ndarray, np.ndarray]:
+        """The true class and the first answer of every image, in the order they came; integers [N]."""
+        targets, predicted, *_ = self._gather()
+        return targets, predicted
+
     def compute(self) -> dict[str, Any]:
         """What is known so far, in values that JSON can hold; shares in percent, undefined ones None.
 
