@@ -93,7 +93,10 @@ def check_bundle(config: BenchConfig, name: str, points: list[Point], console: C
     Raises:
         UserError: it fails its checks, or there is nothing here that runs it as its users will.
     """
-    runtime = read_card(name)["format"]
+    card = read_card(name)
+    if "output" not in card:
+        raise UserError(f"{name} is of --task {card['task']}, and rapidnet bench measures classifiers; give one of these")
+    runtime = card["format"]
     reason = explain_absence(runtime)
     if reason:
         raise UserError(f"{name} cannot be measured: {reason}")

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from rapidnet.config import CompareConfig, EvaluateConfig
+from rapidnet.data.bad_samples import BadSample
 from rapidnet.data.builtin import BuiltinScenes
 from rapidnet.data.folder import Split
 from rapidnet.data.loading import ImageFolder
@@ -74,8 +75,9 @@ def open_trained(run: str, config: CompareConfig) -> Contestant:
         return evaluate(trained, configure(run, config), Path(config.output), console)
 
     def show(index: int) -> Array:
-        image, _ = dataset[0, index]
-        return image.permute(1, 2, 0).numpy()
+        item = dataset[0, index]
+        assert not isinstance(item, BadSample), "only images that were measured are shown"
+        return item[0].permute(1, 2, 0).numpy()
 
     names = list_names(dataset.samples, trained.classes) if isinstance(dataset, ImageFolder) else count(len(dataset))
     return Contestant(run, trained.classes, names, measure, show)
@@ -94,8 +96,9 @@ def open_exported(run: str, bundle: Bundle, config: CompareConfig) -> Contestant
         return evaluate_bundle(bundle, configure(run, config), Path(config.output), console)
 
     def show(index: int) -> Array:
-        pixels, _ = read(index)
-        return np.asarray(pixels).transpose(1, 2, 0)
+        item = read(index)
+        assert not isinstance(item, BadSample), "only images that were measured are shown"
+        return np.asarray(item[0]).transpose(1, 2, 0)
 
     names = count(len(found)) if isinstance(found, BuiltinScenes) else list_names(found.samples, found.classes)
     return Contestant(run, bundle.classes, names, measure, show)

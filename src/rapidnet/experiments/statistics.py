@@ -119,11 +119,11 @@ def compare_pairs(change: Array, base: Array, changes: int = 1) -> Paired:
     differences = np.asarray(change, float) - np.asarray(base, float)
     count = len(differences)
     if count < 2:
-        return Paired(count, float(differences.mean()), *[None] * 8)
+        return Paired(count, float(differences.mean()), None, None, None, None, None, None, None, None)
     mean, low, high = mean_interval(differences)
     spread = float(differences.std(ddof=1))
     flips = float(sign_flips(differences)) if count <= MOST_FLIPPED else None
-    effect: tuple[float | None, ...] = (None, None, None)
+    effect: tuple[float | None, float | None, float | None] = (None, None, None)
     detectable = None
     if spread > 1e-12:
         effect = (float(mean) / spread, *effect_interval(float(mean) / spread, count))
@@ -167,7 +167,7 @@ def judge(pairs: list[Paired]) -> list[Verdict]:
     tests = [choose_test(pair.seeds, len(pairs)) for pair in pairs]
     values = [pair.p_flips if test == "sign flips" else pair.p_t for pair, test in zip(pairs, tests, strict=True)]
     known = [index for index, value in enumerate(values) if value is not None]
-    adjusted = correct(np.array([values[index] for index in known])) if known else []
+    adjusted = correct(np.array([values[index] for index in known])) if known else np.empty(0)
     found = dict(zip(known, (float(q) for q in adjusted), strict=True))
     return [
         Verdict(test, p, found.get(index), claim(pair, found.get(index)))

@@ -54,7 +54,8 @@ def read_study(path: str | Path, data: str = "", limit_data: int = 0) -> Study:
     start |= {name: value for name, value in written.budget.items() if name == "epochs"}
     check_options(file, ("baseline",), written.baseline, OWN)
     base = merge(start, spread(written.baseline))
-    configs, places = {BASELINE: parse(file, ("baseline",), base)}, {BASELINE: ("baseline",)}
+    configs = {BASELINE: parse(file, ("baseline",), base)}
+    places: dict[str, Place] = {BASELINE: ("baseline",)}
     steps = written.budget.get("steps", 0)
     refused = (*NO_CHANGE, "epochs") if steps else NO_CHANGE
     for name, place, options in list_changes(file):

@@ -36,7 +36,7 @@ RECIPES = {
     ),
     # Half the paper's width: its head costs more than Ti itself. No dropout: no scene comes twice.
     "semantic": TrainConfig(
-        task="semantic", epochs=7, train_length=4000, batch_size=8, evaluate_every=7,
+        task="semantic", epochs=6, train_length=8000, batch_size=16, evaluate_every=6,
         optimizer=OptimizerConfig(
             name="muon", lr=3e-3, warmup_epochs=0.3, weight_decay=0.05,
             options={"nesterov": True, "fallback_lr_scale": 3.0},
