@@ -95,10 +95,9 @@ def check_bundle(config: BenchConfig, name: str, points: list[Point], console: C
     """
     card = read_card(name)
     if "output" not in card:
-        raise UserError(f"{name} is of --task {card['task']}, and rapidnet bench measures classifiers; give one of these")
+        raise UserError(f"{name} is of --task {card['task']}, and rapidnet bench measures classifiers; give such a one")
     runtime = card["format"]
-    reason = explain_absence(runtime)
-    if reason:
+    if reason := explain_absence(runtime):
         raise UserError(f"{name} cannot be measured: {reason}")
     unit = (config.compute_unit or "all") if FORMATS[runtime].units else ""
     found = [describe_bundle(Path(name), Path(name).name, point, unit=unit) for point in points]
