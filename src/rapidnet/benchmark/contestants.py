@@ -94,7 +94,7 @@ def check_bundle(config: BenchConfig, name: str, points: list[Point], console: C
         UserError: it fails its checks, or there is nothing here that runs it as its users will.
     """
     card = read_card(name)
-    if "output" not in card:
+    if "outputs" in card:
         raise UserError(f"{name} is of --task {card['task']}, and rapidnet bench measures classifiers; give such a one")
     runtime = card["format"]
     if reason := explain_absence(runtime):
