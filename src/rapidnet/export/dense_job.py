@@ -24,8 +24,9 @@ from rapidnet.runtimes.pictures import place_picture
 GOLDEN_PICTURES = 4
 GOLDEN_NOISE = 2
 # A detector's score is the root of a product of two probabilities, most of them near zero: the same rounding is a
-# larger share of it than of a classifier's answer. A hundredth of this is still out of float32's reach.
-TOLERANCES = {"fp32": {"sqnr_db": 100.0, "max_rel": 1e-5}}
+# larger share of it than of a classifier's answer, above all with ONNX Runtime's approximate sigmoid, whose error does
+# not shrink with its result. A hundredth of this is still out of float32's reach.
+TOLERANCES = {"fp32": {"sqnr_db": 90.0, "max_rel": 1e-5}}
 PRECISIONS = ("fp32", "fp16")
 SCORES = {"detect": "box_ap", "instance": "mask_ap", "semantic": "miou"}
 
