@@ -93,10 +93,9 @@ def check_bundle(config: BenchConfig, name: str, points: list[Point], console: C
     Raises:
         UserError: it fails its checks, or there is nothing here that runs it as its users will.
     """
-    card = read_card(name)
+    runtime = (card := read_card(name))["format"]
     if "outputs" in card:
         raise UserError(f"{name} is of --task {card['task']}, and rapidnet bench measures classifiers; give such a one")
-    runtime = card["format"]
     if reason := explain_absence(runtime):
         raise UserError(f"{name} cannot be measured: {reason}")
     unit = (config.compute_unit or "all") if FORMATS[runtime].units else ""
