@@ -14,7 +14,7 @@ from rapidnet.data.transforms import Preprocessing
 from rapidnet.errors import UserError
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.robustness.attacked import build_network
-from rapidnet.robustness.attacks import FromPixels, add_noise, attack_in_batches, build_pgd, fgsm
+from rapidnet.robustness.attacks import FromPixels, add_noise, attack_in_batches, build_autoattack, build_pgd, fgsm
 from rapidnet.robustness.robustness import run_robustness
 from rapidnet.robustness.sanity import check_sanity, measure
 from rapidnet.robustness.subjects import open_subject
@@ -158,3 +158,31 @@ def test_what_attacks_need(finished_run: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(UserError, match=r"AutoAttack was not run: .*rapidnet\[attacks\]"):
         run_robustness(RobustnessConfig([str(finished_run)], attacks="autoattack"))
     assert load_trained(finished_run).model.training is False
+
+
+def train_small(pooled: int, images: Tensor, labels: Tensor) -> FromPixels:
+    """A linear classifier of pooled x pooled colours, trained on all of the pictures."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(pooled), nn.Flatten(), nn.Linear(3 * pooled**2, 3))
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for _ in range(150):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(PLAIN.normalize(images)), labels).backward()
+        optimizer.step()
+    return FromPixels(model, PLAIN).eval()
+
+
+def test_autoattack_is_no_weaker_than_pgd_and_ranks_trained_networks_alike() -> None:
+    pytest.importorskip("pyautoattack", reason="pyautoattack has no release for Python 3.13 and later")
+    images, labels = draw(36)
+    left: dict[str, list[float]] = {"pgd": [], "autoattack": []}
+    for pooled in (1, 4, 16):
+        network = train_small(pooled, images, labels)
+        assert measure(network, images, labels, 36) > 90
+        for name, attack in (("pgd", build_pgd(40)), ("autoattack", build_autoattack(0, 3))):
+            made = attack_in_batches(attack, network, images, labels, 5, 0, 36)
+            assert made.dtype == torch.uint8 and (made.int() - images.int()).abs().max() <= 5
+            left[name].append(measure(network, made, labels, 36))
+    assert all(auto <= pgd for auto, pgd in zip(left["autoattack"], left["pgd"], strict=True)), left
+    assert len(set(left["pgd"])) == 3, "three networks that PGD tells apart"
+    assert np.argsort(left["pgd"]).tolist() == np.argsort(left["autoattack"]).tolist(), left

@@ -20,6 +20,7 @@ from rapidnet.environment import read_rows
 from rapidnet.errors import UserError
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.evaluation.trained_dense import load_trained_dense
+from rapidnet.models.dense import DenseNetwork
 from rapidnet.models.factory import read_checkpoint
 from rapidnet.training import build_dense, loop
 from rapidnet.training.train import run_train
@@ -221,3 +222,18 @@ def test_two_processes_train_together(task: str, tmp_path: Path) -> None:
     assert train_in_processes(dense_config(task, tmp_path / "run"), 2) == [0, 0]
     rows = read_rows(tmp_path / "run" / "metrics.jsonl")
     assert [row["epoch"] for row in rows] == [1, 2] and load_trained_dense(tmp_path / "run").task == task
+
+
+@pytest.mark.parametrize(("task", "head"), [("detect", "fcos"), ("instance", "mask_rcnn")])
+def test_the_sizes_that_augmentation_draws_reach_the_network(task: str, head: str) -> None:
+    network: Any = DenseNetwork(task, head, "rapidnet_ti", 3, 64, 96, SMALL[head], dict(TINY)).build().train()  # type: ignore[arg-type]
+    seen: list[tuple[int, ...]] = []
+    network.backbone.register_forward_hook(lambda module, inputs, output: seen.append(tuple(inputs[0].shape[2:])))
+    target = {
+        "boxes": torch.tensor([[4.0, 4, 30, 30]]), "labels": torch.tensor([1]),
+        "masks": torch.ones(1, 128, 160, dtype=torch.bool),
+    }  # fmt: skip
+    network([torch.rand(3, 128, 160)], [target])
+    network.transform.keep_training_sizes = False
+    network([torch.rand(3, 128, 160)], [target])
+    assert seen == [(128, 160), (64, 96)], "drawn sizes are kept; torchvision's resizing would have undone them"

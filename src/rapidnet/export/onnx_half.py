@@ -52,6 +52,11 @@ def halve(model: Any) -> None:
             node.output[place] = f"{name}_half"
             if name in taken:
                 nodes.append(cast(name, f"{name}_half", types.FLOAT))
+    rebuild(graph, nodes)
+
+
+def rebuild(graph: Any, nodes: list[Any]) -> None:
+    """Give a graph other nodes, and leave out weights that none of them takes."""
     del graph.value_info[:], graph.node[:]
     graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}

@@ -72,8 +72,9 @@ class DenseNetwork:
             self.backbone, self.num_classes, self.head, freeze_batch_norm=self.freeze_batch_norm,
             min_size=self.short_side, max_size=self.long_side, **common,
         )  # fmt: skip
-        # Training pictures come in the size that augmentation gave them; torchvision would undo it.
-        detector.transform._skip_resize = True  # type: ignore[union-attr]
+        transform: Any = detector.transform
+        # Training pictures come in the size that augmentation gave them.
+        transform.keep_training_sizes = True
         return detector
 
 

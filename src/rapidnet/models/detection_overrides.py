@@ -184,12 +184,15 @@ class BoxAndMaskHeads(RoIHeads):
 class RoundedTransform(GeneralizedRCNNTransform):
     """Resized sides are rounded to the nearest pixel; masks are put back by sampling at pixel centres.
 
-    `answer_sizes`, while they are set, are the (height, width) that answers are for, instead of the images' own.
+    answer_sizes: while set, (height, width) that answers are for. keep_training_sizes: training resizes nothing.
     """
 
     answer_sizes: list[tuple[int, int]] | None = None
+    keep_training_sizes = False
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, Any]:
+        if self.training and self.keep_training_sizes:
+            return image, target
         sides = image.shape[-2:]
         short = self.torch_choice(self.min_size) if self.training else self.min_size[-1]
         scale = min(short / min(sides), self.max_size / max(sides))

@@ -72,11 +72,10 @@ def run_dense(config: QuickstartConfig, folder: Path, console: Console) -> int:
     """The quickstart of `--task detect` or `semantic` in an empty folder; returns the exit code."""
     started = time.perf_counter()
     task = config.task
-    recipe = replace(RECIPES[task], output=str(folder / "run"), seed=config.seed)
-    recipe = replace(recipe, epochs=config.epochs or recipe.epochs)
+    epochs = config.epochs or RECIPES[task].epochs
+    recipe = replace(RECIPES[task], output=str(folder / "run"), seed=config.seed, epochs=epochs)
     console.rule("1 of 5  train")
-    exit_code = run_train(recipe, console)
-    if exit_code:
+    if exit_code := run_train(recipe, console):
         return exit_code
     console.rule("2 of 5  evaluate")
     # The last epoch, not the best one: that was chosen on the scenes that are measured here.

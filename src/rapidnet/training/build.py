@@ -23,6 +23,7 @@ from rapidnet.training.build_dense import build_dense_parts
 from rapidnet.training.checkpoint import Progress, read_progress, restore_optimizer, restore_weights
 from rapidnet.training.choose import build_sampler
 from rapidnet.training.distributed import (
+    BatchShare,
     Ranks,
     build_strategy,
     share_randomness,
@@ -45,19 +46,13 @@ def build_run(config: TrainConfig, fabric: Fabric, console: Console, checkpoint:
     seed_all(config.seed)
     folder, fresh = Path(config.output), checkpoint is None
     notes = folder if ranks.is_first else None
-    if config.task == "classify":
-        parts = build_parts(config, console, fresh)
-    else:
-        parts = build_dense_parts(config, notes, console, fresh)
+    classify = config.task == "classify"
+    parts = build_parts(config, console, fresh) if classify else build_dense_parts(config, notes, console, fresh)
     network = parts.network.to(memory_format=torch.channels_last) if config.channels_last else parts.network
     frozen = freeze(network, config.freeze)
     if config.fake_quantize:
         fake_quantize(network)
-    share = None
-    if ranks.world > 1:
-        share = share_randomness(network)
-        network = synchronise_batchnorm(network, fabric.device) if config.sync_bn else network
-    network = network.to(fabric.device)
+    network, share = place_network(network, config, fabric.device, ranks.world)
     ema = ModelEmaV3(network, config.ema_decay, use_warmup=config.ema_warmup) if config.ema_decay else None
     optimizer = build_optimizer(network, scale_lr(config))
     bad_samples = parts.bad_samples or BadSampleLog(config.bad_samples, notes and notes / "quarantine.txt")
@@ -91,6 +86,17 @@ def build_run(config: TrainConfig, fabric: Fabric, console: Console, checkpoint:
         metadata=parts.metadata,
         log=MetricsLog(folder, progress.epoch) if ranks.is_first else None,
     )  # fmt: skip
+
+
+def place_network(
+    network: nn.Module, config: TrainConfig, device: torch.device, world: int
+) -> tuple[nn.Module, BatchShare | None]:
+    """The network on its device; with several processes, what they draw together, too."""
+    share = None
+    if world > 1:
+        share = share_randomness(network)
+        network = synchronise_batchnorm(network, device) if config.sync_bn else network
+    return network.to(device), share
 
 
 def restore_state(
