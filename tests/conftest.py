@@ -77,6 +77,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     # Workers of the tests share the processors: threads that wait for each other by spinning took three times the time.
+    # Other processes that train have one too; the order of summation, and so the last bit, depends on their number.
     torch.set_num_threads(1)
 
 
@@ -120,3 +121,11 @@ def export_untrained(name: str, folder: Path, runtime: str = "onnx", precision: 
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """RapidNet-Ti at 64 px, without training, for ONNX Runtime."""
     return export_untrained("rapidnet_ti", tmp_path_factory.mktemp("untrained"))
+
+
+# What takes longest goes first, so that no worker is left with it at the end; the rest follows as it comes.
+FIRST = ("benchmark/test_bench", "training/test_distributed", "export/test_depthwise", "test_cli", "export/test_onnx")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.removeprefix("tests/").startswith(FIRST))

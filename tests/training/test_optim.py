@@ -7,8 +7,10 @@ import timm
 import torch
 from torch import nn
 
-from rapidnet.config import OptimizerConfig
+from conftest import TINY
+from rapidnet.config import OptimizerConfig, TrainConfig
 from rapidnet.errors import UserError
+from rapidnet.models.dense import DenseNetwork
 from rapidnet.training.optim import build_optimizer, build_scheduler
 
 
@@ -53,6 +55,27 @@ def test_decay_spares_vectors() -> None:
     optimizer = build_optimizer(model, OptimizerConfig(weight_decay=0.05))
     decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
     assert decayed == {id(p) for p in model.parameters() if p.ndim > 1}
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_the_backbone_has_its_own_rate_throughout(name: str) -> None:
+    model: nn.Module = DenseNetwork("semantic", "semantic_fpn", "rapidnet_ti", 3, 64, 64, {}, dict(TINY)).build()
+    config = OptimizerConfig(name, lr=1.0, backbone_lr_scale=0.25, warmup_epochs=1, warmup_lr=0.0)
+    optimizer = build_optimizer(model, config)
+    slow = [parameter for key, parameter in model.named_parameters() if key.startswith("backbone.features.")]
+    assert slow and len(slow) < len(list(model.parameters()))
+    scheduler = build_scheduler(optimizer, config, 3, 10)
+    for step in (0, 5, 10, 20, 29):
+        scheduler.step_update(step)
+        rate = {id(own): group["lr"] for group in optimizer.param_groups for own in group["params"]}
+        decay = {id(own): group["weight_decay"] for group in optimizer.param_groups for own in group["params"]}
+        assert len(rate) == len(list(model.parameters()))
+        of_backbone = {rate.pop(id(parameter)) for parameter in slow}
+        assert len(of_backbone) == len(set(rate.values())) == 1
+        assert of_backbone.pop() == pytest.approx(0.25 * set(rate.values()).pop())
+    assert {id(p) for p in model.parameters() if p.ndim > 1} == {key for key, value in decay.items() if value}
+    with pytest.raises(UserError, match="backbone_lr_scale has no effect on --task classify"):
+        TrainConfig(optimizer=config)
 
 
 def test_options_reach_the_optimizer_and_wrong_ones_are_refused() -> None:

@@ -97,12 +97,6 @@ def same(first: Path, second: Path) -> bool:
     return equal and facts_a == facts_b and rows[0] == rows[1]
 
 
-@pytest.fixture(autouse=True)
-def _as_many_threads_as_the_processes(_quiet_threads: None) -> None:
-    """The order of summation, and so the last bit, depends on the number of threads."""
-    torch.set_num_threads(1)
-
-
 CROSS = [
     pytest.param(moment, workers, feature, world, marks=() if (n % 5 == 0) else pytest.mark.slow)
     for n, (moment, workers, feature, world) in enumerate(

@@ -77,6 +77,8 @@ def check_dense(config: "TrainConfig") -> None:
     changed = [name for name, value in asdict(dense).items() if value != getattr(default, name)]
     if config.task == "classify":
         check(not changed, f"dense.{'/'.join(changed[:1])} has no effect on --task classify; leave it out")
+        scaled = config.optimizer.backbone_lr_scale != 1
+        check(not scaled, "optimizer.backbone_lr_scale has no effect on --task classify; optimizer.layer_decay has")
         return
     known = HEADS[config.task]
     check(

@@ -18,6 +18,8 @@ class OptimizerConfig:
     """Images per optimizer step that lr is meant for; other numbers scale it linearly. 0 takes lr as it is."""
     layer_decay: float = 0.0
     """Factor by which the learning rate falls with each layer away from the head, for fine-tuning; 0 turns it off."""
+    backbone_lr_scale: float = 1.0
+    """Factor on the learning rate of a detector's or segmenter's backbone, such as 0.1 when --init trained it."""
     weight_decay: float = 0.05
     """Decoupled weight decay; biases, BatchNorm and layer scales are exempt."""
     warmup_epochs: float | None = None
@@ -49,6 +51,9 @@ class OptimizerConfig:
         check(self.lr_batch >= 0, f"optimizer.lr_batch is {self.lr_batch}; it must not be negative")
         check(0 <= self.layer_decay <= 1, f"optimizer.layer_decay is {self.layer_decay}; it must lie in (0, 1]")
         check(self.weight_decay >= 0, f"optimizer.weight_decay is {self.weight_decay}; it must not be negative")
+        check(
+            self.backbone_lr_scale > 0, f"optimizer.backbone_lr_scale is {self.backbone_lr_scale}; it must be above 0"
+        )
         check(
             (self.warmup_epochs or 0) >= 0, f"optimizer.warmup_epochs is {self.warmup_epochs}; it must not be negative"
         )

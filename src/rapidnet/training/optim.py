@@ -1,6 +1,9 @@
 """How do the weights move? Optimizer and learning-rate schedule, both timm's."""
 
-from timm.optim import create_optimizer_v2, list_optimizers
+from collections.abc import Callable
+from typing import Any
+
+from timm.optim import create_optimizer_v2, list_optimizers, param_groups_weight_decay
 from timm.scheduler import CosineLRScheduler, MultiStepLRScheduler, PolyLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
@@ -8,6 +11,7 @@ from torch.optim import Optimizer
 
 from rapidnet.config import OptimizerConfig
 from rapidnet.errors import UserError, nearest
+from rapidnet.models.features import FeatureBackbone
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
@@ -16,10 +20,11 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     Raises:
         UserError: timm knows no optimizer of that name, or it does not take one of the options.
     """
+    group = split_backbone(config) if config.backbone_lr_scale != 1 else None
     try:
         return create_optimizer_v2(
             model, opt=config.name, lr=config.lr, weight_decay=config.weight_decay,
-            layer_decay=config.layer_decay or None, **config.options,
+            layer_decay=config.layer_decay or None, param_group_fn=group, **config.options,
         )  # fmt: skip
     except ValueError as error:
         known = list_optimizers()
@@ -28,6 +33,23 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
         raise UserError(f"optimizer.name '{config.name}' is unknown to timm{nearest(config.name, known)}") from error
     except TypeError as error:
         raise UserError(f"optimizer.options do not fit {config.name}: {error}") from error
+
+
+def split_backbone(config: OptimizerConfig) -> Callable[[nn.Module], list[dict[str, Any]]]:
+    """Groups of parameters as without it, those of the backbone apart and with their own rate."""
+
+    def group(model: nn.Module) -> list[dict[str, Any]]:
+        backbones = [module for module in model.modules() if isinstance(module, FeatureBackbone)]
+        slow = {id(parameter) for backbone in backbones for parameter in backbone.parameters()}
+        groups = []
+        for whole in param_groups_weight_decay(model, config.weight_decay):
+            for is_slow, scale in ((False, 1.0), (True, config.backbone_lr_scale)):
+                members = [parameter for parameter in whole["params"] if (id(parameter) in slow) == is_slow]
+                if members:
+                    groups.append({**whole, "params": members, "lr_scale": scale})
+        return groups
+
+    return group
 
 
 def build_scheduler(optimizer: Optimizer, config: OptimizerConfig, epochs: int, updates_per_epoch: int) -> Scheduler:
