@@ -3,8 +3,8 @@
     python scripts/camvid_study.py --data CAMVID --init runs/gelu --output runs/camvid \
         --results results/camvid.jsonl --figure docs/images/camvid.png
 
-Each of the runs is `rapidnet train --config recipes/camvid.yaml`; those that have their row already are not trained
-again. Rows are of the last epoch, so nothing was chosen on the validation pictures. The comparison is appended last.
+Each of the runs is `rapidnet train --config recipes/camvid.yaml`, of its length or of --epochs; those that have their row
+already are not trained again. Rows are of the last epoch, so nothing was chosen on the validation pictures. The comparison is appended last.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from PIL import Image, ImageDraw
 from scipy import stats
 
@@ -29,10 +30,10 @@ KINDS = ("random", "pretrained")
 WIDTH, GAP, PICTURES = 460, 6, 3
 
 
-def find_rows(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    """(kind, seed) -> the row of its run, the last one."""
+def find_rows(path: Path, epochs: int) -> dict[tuple[str, int], dict[str, Any]]:
+    """(kind, seed) -> the row of its run of so many epochs, the last one."""
     rows = read_rows(path) if path.exists() else []
-    trained = [row for row in rows if row["study"] == "train"]
+    trained = [row for row in rows if row["study"] == "train" and row["epochs"] == epochs]
     return {("pretrained" if row["config"]["init"] else "random", row["seed"]): row for row in trained}
 
 
@@ -40,7 +41,8 @@ def compare(rows: dict[tuple[str, int], dict[str, Any]], seeds: list[int]) -> di
     """Means over the seeds with t intervals, and the mean paired difference with its; a paired t test."""
     scores = {kind: np.array([rows[kind, seed]["miou"] for seed in seeds]) for kind in KINDS}
     columns = scores | {"difference": scores["pretrained"] - scores["random"]}
-    row: dict[str, Any] = {"study": "camvid comparison", "seeds": len(seeds)}
+    epochs = rows[KINDS[0], seeds[0]]["epochs"]
+    row: dict[str, Any] = {"study": "camvid comparison", "seeds": len(seeds), "epochs": epochs}
     for name, values in columns.items():
         half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
         row |= {name: float(values.mean()), f"{name}_interval": [values.mean() - half, values.mean() + half]}
@@ -87,12 +89,14 @@ def main() -> int:
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=yaml.safe_load(RECIPE.read_text())["epochs"])
     options = parser.parse_args()
     for seed in options.seeds:
         for kind in KINDS:
-            if (kind, seed) in find_rows(options.results):
+            if (kind, seed) in find_rows(options.results, options.epochs):
                 continue
             arguments = ["train", "--config", str(RECIPE), "--data", options.data, "--seed", str(seed), "--restart"]
+            arguments += ["--epochs", str(options.epochs)]
             arguments += ["--output", str(options.output / f"{kind}_{seed}"), "--results", str(options.results)]
             arguments += ["--init", options.init] if kind == "pretrained" else []
             if code := rapidnet(arguments):
@@ -100,7 +104,9 @@ def main() -> int:
     if options.figure:
         first = options.seeds[0]
         draw({kind: options.output / f"{kind}_{first}" for kind in KINDS}).save(options.figure)
-    row = compare(find_rows(options.results), options.seeds)
+    if len(options.seeds) < 2:
+        return 0
+    row = compare(find_rows(options.results, options.epochs), options.seeds)
     append_row(options.results, row | {"environment": describe_environment()})
     print(f"random {row['random']:.2f}, pretrained {row['pretrained']:.2f}, difference {row['difference']:+.2f}")
     return 0

@@ -39,18 +39,24 @@ def camvid() -> str:
     comparisons = [row for row in rows if row["study"] == "camvid comparison"]
     if not comparisons:
         return "Not measured yet."
-    facts = comparisons[-1]
-    trained = {(bool(row["config"]["init"]), row["seed"]): row for row in rows if row["study"] == "train"}
-    seeds = sorted({seed for _, seed in trained})
+    facts = {row["epochs"]: row for row in comparisons}
+    trained = {(row["epochs"], bool(row["config"]["init"]), row["seed"]): row for row in rows if row["study"] == "train"}
+    seeds = sorted({seed for _, _, seed in trained})
     lines = []
-    for name, init in (("random", False), ("pretrained", True)):
-        low, high = facts[f"{name}_interval"]
-        scores = [f"{trained[init, seed]['miou']:.2f}" for seed in seeds]
-        lines.append([name, *scores, f"{facts[name]:.2f} ({low:.2f} to {high:.2f})"])
-    low, high = facts["difference_interval"]
-    said = f"{facts['difference']:+.2f} ({low:+.2f} to {high:+.2f}), p = {facts['p']:.4f}"
-    lines.append(["pretrained - random", *[""] * len(seeds), said])
-    return table(["start", *(f"seed {seed}, mIoU %" for seed in seeds), "mean (95% t interval)"], lines)
+    for epochs in sorted({epochs for epochs, _, _ in trained}):
+        for name, init in (("random", False), ("pretrained", True)):
+            scores = [trained.get((epochs, init, seed)) for seed in seeds]
+            mean = ""
+            if epochs in facts:
+                low, high = facts[epochs][f"{name}_interval"]
+                mean = f"{facts[epochs][name]:.2f} ({low:.2f} to {high:.2f})"
+            lines.append([str(epochs), name, *(f"{row['miou']:.2f}" if row else "" for row in scores), mean])
+        if epochs in facts:
+            row = facts[epochs]
+            low, high = row["difference_interval"]
+            said = f"{row['difference']:+.2f} ({low:+.2f} to {high:+.2f}), p = {row['p']:.4f}"
+            lines.append([str(epochs), "pretrained - random", *[""] * len(seeds), said])
+    return table(["epochs", "start", *(f"seed {seed}, mIoU %" for seed in seeds), "mean (95% t interval)"], lines)
 
 
 def export_dense() -> str:
