@@ -22,7 +22,9 @@ BLUR = 10 / 224
 """Standard deviation of the blur that insertion starts from, of the picture's side."""
 RANDOM_MAPS = 3
 """Random maps for each picture, whose mean is the baseline."""
-AREAS = ("deletion", "insertion")
+SIGNS = {"deletion": -1, "insertion": 1}
+"""1 where a right map has a large area."""
+AREAS = tuple(SIGNS)
 
 
 def measure_areas(
@@ -68,19 +70,19 @@ def measure_baselines(
 def summarize_areas(areas: Sequence[dict[str, float]], random: Sequence[dict[str, float]]) -> dict[str, Any]:
     """Means over pictures, and by how much better than random they are, with 95 % intervals (Student's t, paired).
 
-    says_something: whether one of the two intervals lies above 0 and none below; None with one picture.
+    overall is insertion less deletion. says_something: whether its interval lies above 0; None with one picture.
     """
     row: dict[str, Any] = {name: float(np.mean([own[name] for own in areas])) for name in AREAS}
     if len(areas) < 2:
         return row | {"gains": {}, "says_something": None}
+    pairs = list(zip(areas, random, strict=True))
+    less, more = (sign * np.array([own[name] - base[name] for own, base in pairs]) for name, sign in SIGNS.items())
     gains = {}
-    for name, sign in zip(AREAS, (-1, 1), strict=True):
-        better = sign * np.array([own[name] - base[name] for own, base in zip(areas, random, strict=True)])
+    for name, better in (("deletion", less), ("insertion", more), ("overall", less + more)):
         reach = float(student.ppf(0.975, len(better) - 1)) * float(better.std(ddof=1)) / len(better) ** 0.5
         mean = float(better.mean())
         gains[name] = {"gain": mean, "interval": [mean - reach, mean + reach]}
-    lows, highs = zip(*(gain["interval"] for gain in gains.values()), strict=True)
-    return row | {"gains": gains, "says_something": max(lows) > 0 and min(highs) >= 0}
+    return row | {"gains": gains, "says_something": gains["overall"]["interval"][0] > 0}
 
 
 def correlate(one: Array, other: Array) -> float | None:

@@ -122,6 +122,7 @@ def describe_maps(mapped: Mapped, first: Mapped, config: ExplainConfig, pictures
             )
         ],
         "areas": {name: summarize_areas(areas, random) for name, areas in mapped.areas.items() if name != "random"},
+        "flat": {name: int(sum(np.ptp(shown) == 0 for shown in maps)) for name, maps in mapped.maps.items()},
         "random": {name: float(np.mean([own[name] for own in random])) for name in random[0]},
     }  # fmt: skip
     if mapped.untrained is not None:

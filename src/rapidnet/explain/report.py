@@ -71,13 +71,18 @@ def print_branches(facts: Row, letter: str, console: Console) -> None:
 def print_maps(facts: Row, letter: str, console: Console) -> None:
     """How faithful the maps are beside random ones, how alike those of fresh weights and of the first subject."""
     title = f"{letter}: area under the probability, {facts['images']} pictures"
-    table = build_table(title, "map", "deletion", "insertion", "better by (interval)", "better by (interval)")
+    table = build_table(title, "map", "deletion", "insertion", "less", "more", "together (95% interval)")
     random = facts["random"]
-    table.add_row(METHOD_NAMES["random"], f"{random['deletion']:.3f}", f"{random['insertion']:.3f}", "", "")
+    table.add_row(METHOD_NAMES["random"], f"{random['deletion']:.3f}", f"{random['insertion']:.3f}", "", "", "")
     for name, areas in facts["areas"].items():
-        gains = [show_gain(areas["gains"].get(kind)) for kind in ("deletion", "insertion")]
-        table.add_row(METHOD_NAMES[name], f"{areas['deletion']:.3f}", f"{areas['insertion']:.3f}", *gains)
+        gains = areas["gains"]
+        each = [f"{gains[kind]['gain']:+.3f}" if gains else "" for kind in ("deletion", "insertion")]
+        together = show_gain(gains.get("overall"))
+        table.add_row(METHOD_NAMES[name], f"{areas['deletion']:.3f}", f"{areas['insertion']:.3f}", *each, together)
     console.print(table)
+    for name, count in facts["flat"].items():
+        if count:
+            console.print(f"[yellow]{METHOD_NAMES[name]}: {count} of {facts['images']} maps are flat and say nothing")
     for name, areas in facts["areas"].items():
         if name != "centre" and areas["says_something"] is False:
             console.print(f"[yellow]{METHOD_NAMES[name]}: not shown to be better than random maps; do not read it")
@@ -107,7 +112,7 @@ def show_gain(gain: Row | None) -> str:
     if gain is None:
         return "unknown"
     low, high = gain["interval"]
-    return f"{gain['gain']:+.2f} ({low:+.2f} to {high:+.2f})"
+    return f"{gain['gain']:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def show_count(value: int | None) -> str:
