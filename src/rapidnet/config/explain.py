@@ -31,7 +31,7 @@ class ExplainConfig:
     data: str = ""
     """A folder of classes or with val/<class>/; empty takes the validation images of the first subject."""
     check_images: int = 100
-    """How many of them fields and branches are measured on, a seeded choice of each class in proportion; 0 is all."""
+    """How many of them fields and branches are measured on, of each class in proportion; 0 is all, held in memory."""
     map_images: int = 8
     """How many of them are mapped where no image is named."""
     masks: int = 1000

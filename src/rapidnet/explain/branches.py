@@ -70,7 +70,8 @@ def measure_branches(
     model: nn.Module, normalize: Normalize, pixels: Array, labels: Array, batch_size: int,
     advance: Callable[[int], None] = lambda count: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """top1, and blocks: of each block name, branches (a line each) and all (every branch replaced at once).
+    """images, top1, blocks (of each: block, its name; branches, a line each; all, every branch replaced) and everything
+    (every branch of every block replaced).
 
     A line: dilation, norm_share, variance_share, correlation; top1 without it, with difference in percentage points and
     its interval, and logit_change: the mean length of the change of the logits, of the mean length of the logits less
@@ -80,25 +81,28 @@ def measure_branches(
     sums = {name: BranchSums() for name in blocks}
     with record_branches(blocks, sums):
         logits = answer(model, normalize, pixels, batch_size, advance)
+
+    def lose(chosen: Sequence[tuple[str, int]]) -> dict[str, Any]:
+        means = [(blocks[name].branches[number], sums[name].means[number]) for name, number in chosen]
+        with replace_outputs(means):
+            return compare_logits(answer(model, normalize, pixels, batch_size, advance), logits, labels)
+
     rows = []
     for name, block in blocks.items():
-        shares, variances, correlations = sums[name].describe()
         lines = []
-        for number, branch in enumerate(block.branches):
-            lost = measure_without(model, block, [number], sums[name].means, normalize, pixels, batch_size, advance)
+        for number, (branch, *shares) in enumerate(zip(block.branches, *sums[name].describe(), strict=True)):
             conv: Any = branch.conv
-            line: dict[str, Any] = {"dilation": int(conv.dilation[0]), "norm_share": shares[number]}
-            line |= {"variance_share": variances[number], "correlation": correlations[number]}
-            lines.append(line | compare_logits(lost, logits, labels))
-        every = list(range(len(block.branches)))
-        lost = measure_without(model, block, every, sums[name].means, normalize, pixels, batch_size, advance)
-        rows.append({"block": name, "branches": lines, "all": compare_logits(lost, logits, labels)})
-    return {"images": len(labels), "top1": 100 * float((logits.argmax(1) == labels).mean()), "blocks": rows}
+            facts = dict(zip(("norm_share", "variance_share", "correlation"), shares, strict=True))
+            lines.append({"dilation": int(conv.dilation[0]), **facts, **lose([(name, number)])})
+        rows.append({"block": name, "branches": lines, "all": lose([(name, i) for i in range(len(lines))])})
+    everything = lose([(name, i) for name, block in blocks.items() for i in range(len(block.branches))])
+    top1 = 100 * float((logits.argmax(1) == labels).mean())
+    return {"images": len(labels), "top1": top1, "blocks": rows, "everything": everything}
 
 
 def count_passes(model: nn.Module) -> int:
     """How often `measure_branches` runs over the pictures, for a bar."""
-    return 1 + sum(len(block.branches) + 1 for block in find_blocks(model).values())
+    return 2 + sum(len(block.branches) + 1 for block in find_blocks(model).values())
 
 
 @contextmanager
@@ -125,21 +129,18 @@ def record_branches(blocks: dict[str, MultiLevelDilatedConv], sums: dict[str, Br
             handle.remove()
 
 
-def measure_without(
-    model: nn.Module, block: MultiLevelDilatedConv, numbers: Sequence[int], means: Tensor, normalize: Normalize,
-    pixels: Array, batch_size: int, advance: Callable[[int], None],
-) -> Array:  # fmt: skip
-    """The logits [N, C] with the outputs of some branches replaced by their means [K, C]."""
+@contextmanager
+def replace_outputs(means: Sequence[tuple[nn.Module, Tensor]]) -> Iterator[None]:
+    """Let modules give a mean [C] everywhere in the place of their outputs [B, C, h, w]."""
     handles = []
-    for number in numbers:
-        mean = means[number][None, :, None, None]
+    for module, mean in means:
 
-        def replace(module: nn.Module, _: Any, output: Tensor, mean: Tensor = mean) -> Tensor:
-            return mean.to(output).expand_as(output)
+        def put(module: nn.Module, _: Any, output: Tensor, mean: Tensor = mean) -> Tensor:
+            return mean[None, :, None, None].to(output).expand_as(output)
 
-        handles.append(block.branches[number].register_forward_hook(replace))
+        handles.append(module.register_forward_hook(put))
     try:
-        return answer(model, normalize, pixels, batch_size, advance)
+        yield
     finally:
         for handle in handles:
             handle.remove()

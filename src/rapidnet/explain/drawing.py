@@ -131,7 +131,7 @@ def draw_branches(rows: Sequence[tuple[str, dict[str, Any]]]) -> Figure:
     figure = build_figure(max(8.5, 1.6 * most + 4), 2.9 * len(rows))
     grid = figure.subplots(len(rows), 3, squeeze=False)
     for line, (title, facts) in zip(grid, rows, strict=True):
-        names = [block["block"].removesuffix(".mixer") for block in facts["blocks"]]
+        names = [*(block["block"].removesuffix(".mixer") for block in facts["blocks"]), "every"]
         for axes, key, label in ((line[0], "norm_share", "share of L2 norm (%)"), (line[1], "logit_change", "")):
             draw_bars(axes, facts, key)
             style_axes(axes, title if axes is line[0] else "", "", label or "change of the logits (%)")
@@ -139,16 +139,19 @@ def draw_branches(rows: Sequence[tuple[str, dict[str, Any]]]) -> Figure:
         line[2].axhline(0, color="#666666", linewidth=0.8)
         style_axes(line[2], f"before {facts['top1']:.1f} %, {facts['images']} pictures", "", "change of top-1 (points)")
         for axes in line:
-            axes.set_xticks(range(len(names)), names, fontsize=8)
+            shown = names if axes is not line[0] else names[:-1]
+            axes.set_xticks(range(len(shown)), shown, fontsize=8)
     handles, labels = grid[0, 1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
     return figure
 
 
 def draw_bars(axes: Axes, facts: dict[str, Any], key: str) -> None:
-    """A group a block, a bar a branch and, where it is measured, one for all at once."""
+    """A group a block, a bar a branch and, where it is measured, one for all at once; then all of every block."""
     groups = [[line for line in (*block["branches"], block["all"]) if key in line] for block in facts["blocks"]]
     count = max(len(group) for group in groups)
+    if key in facts["everything"]:
+        groups.append([*({} for _ in range(count - 1)), facts["everything"]])
     width = 0.8 / count
     for number in range(count):
         lines = [group[number] if number < len(group) else {} for group in groups]

@@ -77,7 +77,7 @@ def summarize_areas(areas: Sequence[dict[str, float]], random: Sequence[dict[str
         return row | {"gains": {}, "says_something": None}
     pairs = list(zip(areas, random, strict=True))
     less, more = (sign * np.array([own[name] - base[name] for own, base in pairs]) for name, sign in SIGNS.items())
-    gains = {}
+    gains: dict[str, dict[str, Any]] = {}
     for name, better in (("deletion", less), ("insertion", more), ("overall", less + more)):
         reach = float(student.ppf(0.975, len(better) - 1)) * float(better.std(ddof=1)) / len(better) ** 0.5
         mean = float(better.mean())

@@ -64,6 +64,12 @@ def print_branches(facts: Row, letter: str, console: Console) -> None:
                 "" if number else block["block"].removesuffix(".mixer"), *own, f"{line['logit_change']:.0f}",
                 f"{line['difference']:+.1f}", f"{low:+.1f} to {high:+.1f}",
             )  # fmt: skip
+    everything = facts["everything"]
+    low, high = everything["difference_interval"]
+    table.add_row(
+        "every block", "all", "", "", "", f"{everything['logit_change']:.0f}", f"{everything['difference']:+.1f}",
+        f"{low:+.1f} to {high:+.1f}", style="bold",
+    )  # fmt: skip
     console.print(table)
     console.print()
 
