@@ -67,6 +67,15 @@ def explain_branches() -> str:
     return table(headings, lines) if lines else MISSING
 
 
+def compare(facts: dict[str, Any], name: str) -> str:
+    """With which other maps a method's were compared, and the mean correlation."""
+    others = {"the run's": facts.get("against_first", {}).get(name)}
+    if name == "gradcam":
+        others |= {"fresh weights'": facts.get("randomised"), "another picture's": facts.get("other_picture")}
+    known = {whose: found["mean"] for whose, found in others.items() if found and found["mean"] is not None}
+    return ", ".join(f"{whose} {mean:+.2f}" for whose, mean in known.items())
+
+
 def explain_maps() -> str:
     """A line a map, beside random ones."""
     lines = []
@@ -78,17 +87,16 @@ def explain_maps() -> str:
         for name, areas in facts["areas"].items():
             gain = areas["gains"]["overall"]
             low, high = gain["interval"]
-            similar = facts.get("against_first", {}).get(name)
             lines.append(
                 [
                     f"{describe(row)}: {METHODS[name]}{stage if name == 'gradcam' else ''}",
                     f"{areas['deletion']:.3f}", f"{areas['insertion']:.3f}",
                     f"{gain['gain']:+.3f} ({low:+.3f} to {high:+.3f})",
-                    f"{similar['mean']:.3f}, least {similar['least']:.3f}" if similar else "",
+                    compare(facts, name),
                 ]
             )  # fmt: skip
     headings = [
         "map", "deletion (less is better)", "insertion (more is better)", "better than random (95% interval)",
-        "rank correlation with the run's",
+        "rank correlation",
     ]  # fmt: skip
     return table(headings, lines) if lines else MISSING

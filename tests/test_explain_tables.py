@@ -42,7 +42,10 @@ def test_maps_stand_beside_random_ones(results: Path) -> None:
     gain = {"overall": {"gain": 0.3, "interval": [0.1, 0.5]}}
     areas = {"gradcam": {"deletion": 0.2, "insertion": 0.6, "gains": gain}}
     maps = {"stage": 3, "random": {"deletion": 0.4, "insertion": 0.5}, "areas": areas}
-    append_row(results, {"subject": "runs/a", "kind": "run", "maps": maps})
+    similar = {"randomised": {"mean": 0.1234}, "other_picture": {"mean": None}}
+    append_row(results, {"subject": "runs/a", "kind": "run", "maps": maps | similar})
     lines = explain_tables.explain_maps().splitlines()[2:]
     assert lines[0] == "| a, run: random | 0.400 | 0.500 |  |  |"
-    assert lines[1] == "| a, run: Grad-CAM, stage 3 | 0.200 | 0.600 | +0.300 (+0.100 to +0.500) |  |"
+    assert (
+        lines[1] == "| a, run: Grad-CAM, stage 3 | 0.200 | 0.600 | +0.300 (+0.100 to +0.500) | fresh weights' +0.12 |"
+    )

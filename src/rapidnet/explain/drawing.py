@@ -26,6 +26,8 @@ SQUARES = (("50", "#4fd1c5"), ("99", "#ffffff"))
 """Share of the contribution, and the colour of the square that holds it."""
 THEORY = "#ffb454"
 COLOURS = (BLUE, ORANGE, RED, "#5b8c5a", "#7a5c99")
+PANELS = 8
+"""Side by side on a sheet of maps."""
 GREYED = 0.55
 """How much of the map is laid over the grey picture."""
 
@@ -85,29 +87,30 @@ def mark_squares(axes: Axes, field: "Field", facts: dict[str, Any]) -> None:
 
 
 def draw_maps(mapped: Sequence[Mapped], pictures: Pictures, targets: Sequence[int]) -> Figure:
-    """A line a picture: itself, then each network's maps over it, under class and probability."""
+    """Each picture, then every network's maps over it, under class and probability; several a line if they fit."""
     columns = [
         (letter, own, method) for letter, own in zip(ascii_uppercase, mapped, strict=False) for method in own.maps
     ]
-    figure = build_figure(1.85 * (len(columns) + 1), 2.15 * len(pictures) + 0.2)
-    grid = figure.subplots(len(pictures), len(columns) + 1, squeeze=False)
+    width = len(columns) + 1
+    beside = max(1, min(len(pictures), PANELS // width))
+    lines = -(-len(pictures) // beside)
+    figure = build_figure(1.8 * width * beside, 2.15 * lines + 0.2)
+    panels = figure.subplots(lines, width * beside, squeeze=False)
     classes = mapped[0].subject.classes
-    for axes in grid.flat:
+    for axes in panels.flat:
         axes.axis("off")
-    for number, line in enumerate(grid):
-        pixels = pictures.pixels[number]
-        line[0].imshow(pixels.transpose(1, 2, 0))
-        label = int(pictures.labels[number])
-        truth = f"\nis {shorten(classes[label], 20)}" if label >= 0 else "\n"
-        line[0].set_title(shorten(pictures.names[number], 24) + truth, fontsize=7.5, color="#333333")
-        for axes, (letter, own, method) in zip(line[1:], columns, strict=True):
+    for number, name in enumerate(pictures.names):
+        first, *others = panels.flat[number * width : (number + 1) * width]
+        pixels, target, label = pictures.pixels[number], targets[number], int(pictures.labels[number])
+        first.imshow(pixels.transpose(1, 2, 0))
+        truth = f"is {shorten(classes[label], 20)}" if label >= 0 else ""
+        first.set_title(f"{shorten(name, 24)}\n{truth}", fontsize=7.5, color="#333333")
+        for axes, (letter, own, method) in zip(others, columns, strict=True):
             axes.imshow(lay_over(pixels, own.maps[method][number]))
             who = f"{letter}, " if len(mapped) > 1 else ""
-            target, right = targets[number], label in (-1, targets[number])
-            title = (
-                f"{who}{METHOD_NAMES[method]}\n{shorten(classes[target], 18)} {100 * own.probabilities[number]:.0f} %"
-            )
-            axes.set_title(title, fontsize=7.5, color="#333333" if right else RED)
+            sure = 100 * own.probabilities[number]
+            title = f"{who}{METHOD_NAMES[method]}\n{shorten(classes[target], 18)} {sure:.0f} %"
+            axes.set_title(title, fontsize=7.5, color="#333333" if label in (-1, target) else RED)
     return figure
 
 
@@ -131,13 +134,18 @@ def draw_branches(rows: Sequence[tuple[str, dict[str, Any]]]) -> Figure:
     figure = build_figure(max(8.5, 1.6 * most + 4), 2.9 * len(rows))
     grid = figure.subplots(len(rows), 3, squeeze=False)
     for line, (title, facts) in zip(grid, rows, strict=True):
-        names = [*(block["block"].removesuffix(".mixer") for block in facts["blocks"]), "every"]
+        names = [block["block"].removeprefix("stages.").removesuffix(".mixer") for block in facts["blocks"]] + ["every"]
         for axes, key, label in ((line[0], "norm_share", "share of L2 norm (%)"), (line[1], "logit_change", "")):
             draw_bars(axes, facts, key)
-            style_axes(axes, title if axes is line[0] else "", "", label or "change of the logits (%)")
+            style_axes(axes, title if axes is line[0] else "", "block of stages", label or "change of the logits (%)")
         draw_bars(line[2], facts, "difference")
         line[2].axhline(0, color="#666666", linewidth=0.8)
-        style_axes(line[2], f"before {facts['top1']:.1f} %, {facts['images']} pictures", "", "change of top-1 (points)")
+        style_axes(
+            line[2],
+            f"before {facts['top1']:.1f} %, {facts['images']} pictures",
+            "block of stages",
+            "change of top-1 (points)",
+        )
         for axes in line:
             shown = names if axes is not line[0] else names[:-1]
             axes.set_xticks(range(len(shown)), shown, fontsize=8)
