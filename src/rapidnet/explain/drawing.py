@@ -132,7 +132,7 @@ def draw_branches(rows: Sequence[tuple[str, dict[str, Any]]]) -> Figure:
     """
     most = max(len(facts["blocks"]) for _, facts in rows)
     figure = build_figure(max(8.5, 1.6 * most + 4), 2.9 * len(rows))
-    grid = figure.subplots(len(rows), 3, squeeze=False)
+    grid = figure.subplots(len(rows), 3, squeeze=False, sharey="col")
     for line, (title, facts) in zip(grid, rows, strict=True):
         names = [block["block"].removeprefix("stages.").removesuffix(".mixer") for block in facts["blocks"]] + ["every"]
         for axes, key, label in ((line[0], "norm_share", "share of L2 norm (%)"), (line[1], "logit_change", "")):
@@ -149,8 +149,19 @@ def draw_branches(rows: Sequence[tuple[str, dict[str, Any]]]) -> Figure:
         for axes in line:
             shown = names if axes is not line[0] else names[:-1]
             axes.set_xticks(range(len(shown)), shown, fontsize=8)
-    handles, labels = grid[0, 1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
+    known: dict[str, Any] = {}
+    for axes in grid[:, 1]:
+        handles, labels = axes.get_legend_handles_labels()
+        known |= dict(zip(labels, handles, strict=True))
+    labels = sorted(known, key=lambda label: (not label[-1].isdigit(), label))
+    figure.legend(
+        [known[label] for label in labels],
+        labels,
+        loc="outside lower center",
+        ncols=len(labels),
+        fontsize=8,
+        frameon=False,
+    )
     return figure
 
 
@@ -171,7 +182,7 @@ def draw_bars(axes: Axes, facts: dict[str, Any], key: str) -> None:
         if key == "difference":
             intervals = np.array([line.get("difference_interval", (np.nan, np.nan)) for line in lines])
             errors = np.abs(intervals.T - np.array(values))
-        colour = GREY if dilation is None else COLOURS[number % len(COLOURS)]
+        colour = GREY if dilation is None else COLOURS[(dilation - 2) % len(COLOURS)]
         axes.bar(
             places, values, width * 0.92, label=label, color=colour, yerr=errors,
             error_kw={"elinewidth": 0.8, "ecolor": "#444444"},
