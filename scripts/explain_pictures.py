@@ -16,7 +16,7 @@ def main() -> int:
             share = min(1.0, WIDTH / picture.width)
             small = picture.convert("RGB").resize((round(share * picture.width), round(share * picture.height)))
         # A page does not need more colours, and a repository keeps every version.
-        small.quantize(128).save(target, optimize=True)
+        small.quantize(256).save(target, optimize=True)
         print(f"wrote docs/images/{target.name}, {target.stat().st_size // 1000} kB")
     return 0
 
