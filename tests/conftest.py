@@ -105,6 +105,17 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "run"
 
 
+@pytest.fixture(scope="session")
+def exported(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished run as a bundle for ONNX Runtime; read it, do not write into it."""
+    from rapidnet.config import ExportConfig
+    from rapidnet.export.export import run_export
+
+    output = tmp_path_factory.mktemp("exported")
+    assert run_export(ExportConfig(str(finished_run), output=str(output))) == 0
+    return output / "rapidnet_ti-onnx-fp32"
+
+
 def export_untrained(name: str, folder: Path, runtime: str = "onnx", precision: str = "fp32", size: int = 64) -> Path:
     """A bundle of a network without training, as rapidnet bench makes it."""
     from rapidnet.config import ExportConfig

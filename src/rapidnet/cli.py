@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "bench": (config.BenchConfig, "rapidnet.benchmark.bench:run_bench"),
     "bench import": (config.BenchImportConfig, "rapidnet.benchmark.imported:run_import"),
     "robustness": (config.RobustnessConfig, "rapidnet.robustness.robustness:run_robustness"),
+    "explain": (config.ExplainConfig, "rapidnet.explain.explain:run_explain"),
     "info": (config.InfoConfig, "rapidnet.benchmark.info:run_info"),
     "data audit": (config.AuditConfig, "rapidnet.data.audit:run_audit"),
     "data builtin": (config.BuiltinConfig, "rapidnet.data.builtin_folder:run_builtin"),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from rapidnet.robustness.cells import CLEAN, Cell, average, compare_averages, compare_pairs
+from rapidnet.evaluation.metrics import compare_pairs
+from rapidnet.robustness.cells import CLEAN, Cell, average, compare_averages
 from rapidnet.robustness.corruption_error import ALEXNET, build_alexnet, compute_corruption_error
 from rapidnet.robustness.corruptions import PUBLISHED
 

@@ -12,22 +12,13 @@ from PIL import Image
 
 from conftest import write_images
 from rapidnet.cli import main
-from rapidnet.config import ExportConfig, RobustnessConfig
+from rapidnet.config import RobustnessConfig
 from rapidnet.environment import read_rows
 from rapidnet.errors import UserError
-from rapidnet.export.export import run_export
 from rapidnet.robustness import subjects
 from rapidnet.robustness.corruptions import corrupt
 from rapidnet.robustness.robustness import run_robustness
 from rapidnet.robustness.subjects import open_subject
-
-
-@pytest.fixture(scope="module")
-def exported(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished run as a bundle."""
-    output = tmp_path_factory.mktemp("exported")
-    assert run_export(ExportConfig(str(finished_run), output=str(output))) == 0
-    return output / "rapidnet_ti-onnx-fp32"
 
 
 def robustness(capsys: pytest.CaptureFixture, *subjects: Path, **options: object) -> list[dict]:

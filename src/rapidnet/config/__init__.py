@@ -14,6 +14,7 @@ from rapidnet.config.commands import (
 from rapidnet.config.dense import DenseConfig
 from rapidnet.config.distillation import DistillationConfig
 from rapidnet.config.experiments import AblateConfig, CompareConfig, StudyConfig
+from rapidnet.config.explain import ExplainConfig
 from rapidnet.config.export import DoctorConfig, ExportConfig, VerifyConfig
 from rapidnet.config.optimizer import OptimizerConfig
 from rapidnet.config.robustness import RobustnessConfig
@@ -33,6 +34,7 @@ __all__ = [
     "DistillationConfig",
     "DoctorConfig",
     "EvaluateConfig",
+    "ExplainConfig",
     "ExportConfig",
     "InfoConfig",
     "OptimizerConfig",

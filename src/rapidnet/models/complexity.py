@@ -83,7 +83,7 @@ def trace_stages(model: nn.Module, input_size: InputSize) -> list[StageFacts]:
     layers, output = _trace_layers(model, input_size)
     views = trace_views(model)
     order = {name: position for position, name in enumerate(dict(model.named_modules(remove_duplicate=False)))}
-    stages = _find_stages(model)
+    stages = find_stages(model)
     names = list(dict.fromkeys(["stem", *stages, "head"] if stages else ["network"]))
     parameters = dict.fromkeys(names, 0)
     for name, parameter in model.named_parameters():
@@ -186,7 +186,7 @@ def _trace_layers(model: nn.Module, input_size: InputSize) -> tuple[list[_Layer]
     return layers, list(output.shape[1:]) if isinstance(output, Tensor) else []
 
 
-def _find_stages(model: nn.Module) -> list[str]:
+def find_stages(model: nn.Module) -> list[str]:
     """The modules that `feature_info` names; a lone norm or activation before the first real one is the stem's."""
     info = getattr(model, "feature_info", [])
     modules = dict(model.named_modules())

@@ -1,10 +1,12 @@
 """How far does each layer of a network see, in theory?
 
 A pixel of a layer sees `field` input pixels along a side, and neighbouring pixels stand `jump` input pixels apart: a
-convolution or pooling with kernel k, dilation d and stride s makes field + (k - 1) d jump and jump s of them.
+convolution or pooling with kernel k, dilation d and stride s makes field + (k - 1) d jump and jump s of them. Padding p
+puts the middle of the first pixel's field ((k - 1) d / 2 - p) jump further in.
 Source: Araujo, Norris, Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
 """
 
+import dataclasses
 import operator
 import warnings
 from collections.abc import Sequence
@@ -39,11 +41,16 @@ POINTWISE_METHODS = {
 
 @dataclass(frozen=True)
 class View:
-    """What one pixel of a layer sees: `field` input pixels along a side, at steps of `jump`; or the whole input."""
+    """What one pixel of a layer sees: `field` input pixels along a side, at steps of `jump`; or the whole input.
+
+    `start` is where the middle of the first pixel's field lies, in input pixels (a convolution that pads as it goes, as
+    TensorFlow's do, counts as unpadded); views that differ in it alone are equal.
+    """
 
     field: int = 1
     jump: int = 1
     whole: bool = False
+    start: float = dataclasses.field(default=0.0, compare=False)
 
 
 def trace_views(model: nn.Module) -> dict[str, View | None] | None:
@@ -90,7 +97,8 @@ def _join(views: Sequence[View | None]) -> View | None:
     known = [view for view in views if view is not None]
     if len(known) < len(views):
         return None
-    return View(max(v.field for v in known), max(v.jump for v in known), any(v.whole for v in known))
+    largest = max(known, key=lambda view: view.field)
+    return View(largest.field, max(v.jump for v in known), any(v.whole for v in known), largest.start)
 
 
 def _step(node: fx.Node, view: View | None, modules: dict[str, nn.Module]) -> View | None:
@@ -118,9 +126,9 @@ def _step(node: fx.Node, view: View | None, modules: dict[str, nn.Module]) -> Vi
 
 def _step_module(module: nn.Module, view: View) -> View | None:
     if isinstance(module, CONVOLUTIONS):
-        return _slide(view, module.kernel_size, module.stride, module.dilation)
+        return _slide(view, module.kernel_size, module.stride, module.dilation, module.padding)
     if isinstance(module, POOLINGS):
-        return _slide(view, module.kernel_size, module.stride, getattr(module, "dilation", 1))
+        return _slide(view, module.kernel_size, module.stride, getattr(module, "dilation", 1), module.padding)
     if isinstance(module, layers.SelectAdaptivePool2d):
         return view if module.is_identity() else View(whole=True)
     if isinstance(module, ADAPTIVE):
@@ -132,9 +140,12 @@ def _step_module(module: nn.Module, view: View) -> View | None:
     return view if is_activation or isinstance(module, POINTWISE) else None
 
 
-def _slide(view: View, kernel: Any, stride: Any, dilation: Any) -> View:
-    grown = view.field + (_largest(kernel) - 1) * _largest(dilation) * view.jump
-    return View(grown, view.jump * _largest(stride))
+def _slide(view: View, kernel: Any, stride: Any, dilation: Any, padding: Any) -> View:
+    reach = (_largest(kernel) - 1) * _largest(dilation)
+    names = {"valid": 0.0, "same": reach / 2}
+    before = names[padding] if isinstance(padding, str) else _largest(padding)
+    start = view.start + (reach / 2 - before) * view.jump
+    return View(view.field + reach * view.jump, view.jump * _largest(stride), start=start)
 
 
 def _largest(size: Any) -> int:

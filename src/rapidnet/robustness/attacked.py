@@ -11,6 +11,7 @@ from rich.progress import Progress
 from rapidnet.config import RobustnessConfig
 from rapidnet.data.bad_samples import BadSampleLog
 from rapidnet.errors import UserError
+from rapidnet.evaluation.metrics import compare_pairs
 from rapidnet.models import reparameterize
 from rapidnet.robustness.attacks import (
     Attack,
@@ -21,7 +22,7 @@ from rapidnet.robustness.attacks import (
     build_pgd,
     fgsm,
 )
-from rapidnet.robustness.cells import compare_pairs, describe_share
+from rapidnet.robustness.cells import describe_share
 from rapidnet.robustness.labelled import Pictures
 from rapidnet.robustness.sanity import check_sanity, count_work
 from rapidnet.robustness.subjects import Subject

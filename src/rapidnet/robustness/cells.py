@@ -41,26 +41,6 @@ class Cell:
         return {name: facts[name] for name in ("top1", "top1_interval", "ece")}
 
 
-def compare_pairs(ours: Array, theirs: Array, level: float = 0.95) -> dict[str, Any]:
-    """Difference of two accuracies on the same pictures, in percentage points, with its interval.
-
-    Source: Agresti & Min, Simple improved confidence intervals for comparing matched proportions, Statistics in
-    Medicine 2005: Wald's interval after adding half a pair to each of the four cells.
-
-    Args:
-        ours, theirs: bool [N], picture by picture.
-    """
-    count = len(ours)
-    gained, lost = int((ours & ~theirs).sum()), int((~ours & theirs).sum())
-    b, c, n = gained + 0.5, lost + 0.5, count + 2
-    middle, error = (b - c) / n, float(np.sqrt((b + c) - (b - c) ** 2 / n)) / n
-    reach = float(norm.ppf((1 + level) / 2)) * error
-    return {
-        "difference": 100 * (gained - lost) / count,
-        "difference_interval": [100 * max(-1.0, middle - reach), 100 * min(1.0, middle + reach)],
-    }
-
-
 def average(rights: Sequence[Array], level: float = 0.95) -> dict[str, Any]:
     """Mean accuracy over conditions, in percent; its interval takes pictures, not answers, for independent.
 
@@ -71,7 +51,7 @@ def average(rights: Sequence[Array], level: float = 0.95) -> dict[str, Any]:
 
 
 def compare_averages(ours: Sequence[Array], theirs: Sequence[Array], level: float = 0.95) -> dict[str, Any]:
-    """Difference of two means over conditions, picture by picture, as `compare_pairs`."""
+    """Difference of two means over conditions, picture by picture, as `metrics.compare_pairs`."""
     facts = _describe_mean(np.mean(np.stack(ours), 0) - np.mean(np.stack(theirs), 0), level)
     return {"difference": facts["mean"], "difference_interval": facts["interval"]}
 

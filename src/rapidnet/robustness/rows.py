@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rapidnet.robustness.cells import CLEAN, Cell, Key, average, compare_averages, compare_pairs
+from rapidnet.evaluation.metrics import compare_pairs
+from rapidnet.robustness.cells import CLEAN, Cell, Key, average, compare_averages
 from rapidnet.robustness.corruption_error import compute_corruption_error
 from rapidnet.robustness.corruptions import PUBLISHED
 
