@@ -3,8 +3,9 @@
     python scripts/camvid_study.py --data CAMVID --init runs/gelu --output runs/camvid \
         --results results/camvid.jsonl --figure docs/images/camvid.png
 
-Each of the runs is `rapidnet train --config recipes/camvid.yaml`, of its length or of --epochs; those that have their row
-already are not trained again. Rows are of the last epoch, so nothing was chosen on the validation pictures. The comparison is appended last.
+Each of the runs is `rapidnet train --config recipes/camvid.yaml`, of its length or of --epochs; those that have their
+row already are not trained again. Rows are of the last epoch, so nothing was chosen on the validation pictures. The
+comparison is appended last.
 """
 
 import argparse

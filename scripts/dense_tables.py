@@ -40,7 +40,8 @@ def camvid() -> str:
     if not comparisons:
         return "Not measured yet."
     facts = {row["epochs"]: row for row in comparisons}
-    trained = {(row["epochs"], bool(row["config"]["init"]), row["seed"]): row for row in rows if row["study"] == "train"}
+    runs = [row for row in rows if row["study"] == "train"]
+    trained = {(row["epochs"], bool(row["config"]["init"]), row["seed"]): row for row in runs}
     seeds = sorted({seed for _, _, seed in trained})
     lines = []
     for epochs in sorted({epochs for epochs, _, _ in trained}):
