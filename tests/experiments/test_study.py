@@ -171,7 +171,9 @@ def test_every_study_at_hand_can_be_run(path: Path, tmp_path: Path, monkeypatch:
 
 
 def test_there_are_studies() -> None:
-    assert {path.stem for path in STUDIES} == {"activations", "dilations", "parts", "parts_short", "resolution"}
+    assert {path.stem for path in STUDIES} == {
+        "activations", "dilations", "dilations_short", "parts", "parts_short", "resolution",
+    }  # fmt: skip
 
 
 def test_the_short_study_has_the_changes_of_the_long_one() -> None:
