@@ -177,7 +177,7 @@ def test_every_study_at_hand_can_be_run(path: Path, tmp_path: Path, monkeypatch:
     study = read_study(path, str(data))
     if path.stem == "scaling":
         assert len(study.configs) == 12
-        for name in [name for name, config in study.configs.items() if config.image_size == 160]:
+        for name in [name for name, config in study.configs.items() if config.image_size != 128]:
             del study.configs[name]
     plans = plan_study(study)
     assert study.name == path.stem and len(study.seeds) == 5

@@ -17,6 +17,7 @@ from rapidnet.evaluation.trained import load_trained
 from rapidnet.export.capture import Captured, InputSpec, capture
 from rapidnet.export.conversion import Conversion
 from rapidnet.export.converters import adapt, convert
+from rapidnet.export.executorch import convert_executorch
 from rapidnet.export.export import run_export
 from rapidnet.models import create_model
 from rapidnet.models.mixers import AttentionMixer, GraphMixer
@@ -66,8 +67,10 @@ def test_other_formats_compute_the_same(runtime: str, tmp_path: Path) -> None:
     assert measure_sqnr(answer_exactly(capture_hybrid([*MIXED[:3], None], spec), images), given) < 40
 
 
-def test_executorch_refuses_attention_over_a_batch_that_varies(tmp_path: Path) -> None:
+def test_executorch_refuses_attention_over_a_batch_that_varies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rapidnet.export.executorch.lower", lambda program, notes: b"a program")
     for mixers, refused in ((MIXED, True), ([None, None, None, "graph"], False)):
         conversion = Conversion(capture_hybrid(mixers, InputSpec(64, 64, max_batch=2)), "fp32")
         with pytest.raises(UserError, match="fixed-batch") if refused else nullcontext():
-            convert("executorch", adapt("executorch", conversion), tmp_path)
+            convert_executorch(conversion, tmp_path / "model.pte")
+    assert (tmp_path / "model.pte").read_bytes() == b"a program"
