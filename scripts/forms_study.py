@@ -153,7 +153,8 @@ def measure_latency(items: list[Contestant], mode: str, threads: int) -> dict[st
         busy = others is not None and others > MAX_OTHERS
         reasons = ratio.reasons + ([f"others used {others:.0%} of the processors"] if busy else [])
         figures = {"mean_ratio": float(times[item.name].mean() / base.mean())} | ratio.to_dict()
-        figures |= {"latency_ms_p50": own.p50, "latency_ms_p90": own.p90, "latency_reasons": own.reasons}
+        # As in rapidnet bench: what unsettles a latency may leave its ratio alone.
+        figures |= {} if own.reasons else {"latency_ms_p50": own.p50, "latency_ms_p90": own.p90}
         found[name_form(item)] = {"verdict": "unstable"} if reasons else figures
         found[name_form(item)] |= {"reasons": reasons, "mode": mode, "threads": threads, "used_by_others": others}
     return found
