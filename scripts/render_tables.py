@@ -14,6 +14,7 @@ from aims_table import aims
 from bench_tables import activations, bench_peers, bench_scaling, speed_attempts
 from dense_tables import camvid, export_dense, quickstart_dense
 from explain_tables import explain_branches, explain_fields, explain_maps
+from forms_table import forms
 from latency_tables import bench, bench_family, bench_profile, bench_ratios, bench_repeats
 from markdown_table import table
 from robustness_tables import attacks, calibration, corruptions, robustness, sanity
@@ -228,7 +229,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed_attempts": speed_attempts, "activations": activations, "bench_family": bench_family, "aims": aims,
     "corruptions": corruptions, "robustness": robustness, "calibration": calibration, "attacks": attacks,
     "sanity": sanity,
-    "ablations": ablations, "explain_fields": explain_fields, "explain_branches": explain_branches,
+    "ablations": ablations, "forms": forms, "explain_fields": explain_fields, "explain_branches": explain_branches,
     "explain_maps": explain_maps,
 }  # fmt: skip
 

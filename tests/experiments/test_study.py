@@ -1,5 +1,6 @@
 """Is every wrong study refused with its line, and is every study at hand one that can be run?"""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,14 @@ grids: {g: {model_options.dilations: [[2], [2, 3]], model_options.branch_sum: [a
     assert study.seeds == [0, 1]
 
 
+def test_a_preview_never_takes_more_images_than_the_study(tmp_path: Path) -> None:
+    path = write(tmp_path, "baseline: {limit_data: 30}\nchanges: {slow: {optimizer.lr: 1e-4}}\n")
+    for asked, taken in ((0, 30), (10, 10), (50, 30)):
+        assert {config.limit_data for config in read_study(path, "", asked).configs.values()} == {taken}
+    plain = write(tmp_path, "changes: {slow: {optimizer.lr: 1e-4}}\n")
+    assert read_study(plain, "", 10).configs["slow"].limit_data == 10
+
+
 def test_a_budget_of_steps_ends_the_schedule_with_it(tmp_path: Path) -> None:
     rest = "budget: {steps: 5}\nchanges: {small: {batch_size: 16}}\n"
     plans = plan_study(read_study(write(tmp_path, rest)))
@@ -149,7 +158,12 @@ def test_a_budget_of_steps_ends_the_schedule_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in STUDIES if path.stem != "parts_short"], ids=lambda path: path.stem)
 def test_every_study_at_hand_can_be_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow = {"channels": [8, 8, 8, 8], "depths": [1, 1, 1, 1], "mldc_depths": [0, 0, 1, 1], "head_width": 16}
+    narrow: dict[str, Any] = {
+        "channels": [8, 8, 8, 8], "depths": [1, 1, 1, 1], "mldc_depths": [0, 0, 1, 1], "head_width": 16,
+    }  # fmt: skip
+    if path.stem == "scaling":
+        # The sizes of the networks are what it is about.
+        narrow = {}
 
     def read_narrow(file: StudyFile, data: str) -> dict[str, Any]:
         return merge(read_recipe(file, data), {"model_options": narrow})
@@ -158,7 +172,13 @@ def test_every_study_at_hand_can_be_run(path: Path, tmp_path: Path, monkeypatch:
     data = tmp_path / "photos"
     for part in ("train", "val"):
         write_images(data / part, {"a": 20, "b": 20}, 8)
+    # Of Imagenette some images are left out by name where a teacher has not seen them.
+    shutil.copy(next(data.glob("val/a/*")), data / "val" / "a" / "ILSVRC2012_val_1.png")
     study = read_study(path, str(data))
+    if path.stem == "scaling":
+        assert len(study.configs) == 12
+        for name in [name for name, config in study.configs.items() if config.image_size != 128]:
+            del study.configs[name]
     plans = plan_study(study)
     assert study.name == path.stem and len(study.seeds) == 5
     assert "command:" in path.read_text()
@@ -166,12 +186,20 @@ def test_every_study_at_hand_can_be_run(path: Path, tmp_path: Path, monkeypatch:
     if path.stem == "parts":
         assert plans["plain FFN"].params_m < plans["baseline"].params_m > plans["MLDC without DW7x7"].params_m
         assert plans["neither 7x7"].params_m < plans["plain FFN"].params_m
+    if path.stem == "hybrids":
+        assert len({plan.macs_m for plan in plans.values()}) == len(study.configs) == 6
+    if path.stem == "distillation":
+        taught = [config for config in study.configs.values() if config.distillation.teacher]
+        assert len(taught) == 9 and {config.distillation.type for config in taught} == {"hard", "soft"}
     if path.stem == "dilations":
         assert {len(config.model_options["dilations"]) for config in study.configs.values()} == {1, 2, 3}
 
 
 def test_there_are_studies() -> None:
-    assert {path.stem for path in STUDIES} == {"activations", "dilations", "parts", "parts_short", "resolution"}
+    assert {path.stem for path in STUDIES} == {
+        "activations", "dilations", "dilations_short", "distillation", "hybrids", "parts", "parts_short", "resolution",
+        "scaling",
+    }  # fmt: skip
 
 
 def test_the_short_study_has_the_changes_of_the_long_one() -> None:

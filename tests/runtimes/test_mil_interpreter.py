@@ -66,6 +66,8 @@ def test_other_operations() -> None:
         "add": ({"y": x[:1]}, tensor + tensor[:1]),
         "sub": ({"y": x[:1]}, tensor - tensor[:1]),
         "mul": ({"y": x[:1]}, tensor * tensor[:1]),
+        "maximum": ({"y": x[:1]}, tensor.maximum(tensor[:1])),
+        "matmul": ({"y": x, "transpose_x": np.bool_(False), "transpose_y": np.bool_(True)}, tensor @ tensor.mT),
     }
     for name, (more, answer) in expected.items():
         assert np.allclose(OPERATIONS[name]({"x": x, **more}), answer.numpy(), atol=1e-6), name

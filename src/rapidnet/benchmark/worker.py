@@ -44,15 +44,9 @@ class BundleSubject(Subject):
     """An exported bundle in its own runtime: image -> probabilities."""
 
     def __init__(
-        self,
-        path: str,
-        threads: int,
-        batch: int,
-        image_size: int = 0,
-        arithmetic: str = "",
-        unit: str = "",
+        self, path: str, threads: int, batch: int, image_size: int = 0, arithmetic: str = "", unit: str = "",
         seed: int = 0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         import numpy as np
 
         from rapidnet.runtimes.bundle import open_bundle
@@ -128,6 +122,24 @@ class EagerSubject(Subject):
         self.facts |= {"batch": batch, "image_size": size}
 
 
+class FormSubject(Subject):
+    """A trained classifier in plain torch, in one of the forms of `eager_forms`."""
+
+    def __init__(self, run: str, form: str, threads: int, batch: int, image_size: int) -> None:
+        import torch
+
+        from rapidnet.benchmark.eager_forms import FORMS, open_form
+        from rapidnet.evaluation.trained import load_trained
+
+        torch.set_num_threads(threads or torch.get_num_threads())
+        prepare, answer = open_form(load_trained(run), FORMS[form])
+        draw = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, (batch, 3, image_size, image_size), dtype=torch.uint8, generator=draw)
+        inputs = prepare(pixels)
+        self.run = lambda: answer(inputs)
+        self.facts = {"runtime": f"torch {torch.__version__}, eager", "batch": batch, "image_size": image_size}
+
+
 class GemmSubject(Subject):
     """A float32 matrix product in whichever library does it fastest here: what the machine reaches, at this moment."""
 
@@ -138,7 +150,9 @@ class GemmSubject(Subject):
         self.facts = {"runtime": library, "gflop": 2 * GEMM_SIDE**3 / 1e9, "batch": 1, "image_size": 0}
 
 
-SUBJECTS: dict[str, Callable[..., Subject]] = {"bundle": BundleSubject, "eager": EagerSubject, "gemm": GemmSubject}
+SUBJECTS: dict[str, Callable[..., Subject]] = {
+    "bundle": BundleSubject, "eager": EagerSubject, "form": FormSubject, "gemm": GemmSubject,
+}  # fmt: skip
 
 
 def serve(orders: TextIO, answers: TextIO) -> None:

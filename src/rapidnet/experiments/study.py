@@ -50,10 +50,13 @@ def read_study(path: str | Path, data: str = "", limit_data: int = 0) -> Study:
     written = file.config
     if not (data or written.data):
         raise UserError(f"{file.path} names no data; give --data DIR or --data builtin")
-    start = read_recipe(file, data or written.data) | ({"limit_data": limit_data} if limit_data else {})
+    start = read_recipe(file, data or written.data)
     start |= {name: value for name, value in written.budget.items() if name == "epochs"}
     check_options(file, ("baseline",), written.baseline, OWN)
     base = merge(start, spread(written.baseline))
+    if limit_data:
+        # A preview of a study that takes few images itself takes no more.
+        base["limit_data"] = min(limit_data, base.get("limit_data") or limit_data)
     configs = {BASELINE: parse(file, ("baseline",), base)}
     places: dict[str, Place] = {BASELINE: ("baseline",)}
     steps = written.budget.get("steps", 0)

@@ -8,8 +8,10 @@ from typing import Any
 
 from torch.export import ExportedProgram
 
+from rapidnet.errors import UserError
 from rapidnet.export.capture import InputSpec
 from rapidnet.export.conversion import Conversion, Precision
+from rapidnet.models.mixers import AllPairs
 from rapidnet.runtimes.executorch import import_quietly
 
 # All that conversions use. Importing these warns of much that is not the user's to mend; afterwards it is silent.
@@ -25,8 +27,14 @@ def convert_executorch(conversion: Conversion, path: Path) -> dict[str, Any]:
     """Write `path`; see `Converter`.
 
     Raises:
-        UserError: the extra is not installed.
+        UserError: the extra is not installed; attention over a batch that varies.
     """
+    attends = any(isinstance(module, AllPairs) for module in conversion.captured.module.modules())
+    if attends and not conversion.captured.spec.batch:
+        # Its programs are written, and fail when they run.
+        raise UserError(
+            "ExecuTorch computes no attention over a batch that varies; leave out --max-batch, or add --fixed-batch"
+        )
     with import_quietly(path):
         for name in NOISY:
             import_module(name)

@@ -23,6 +23,7 @@ from rapidnet.models.checkpoint_keys import convert_checkpoint, explain_download
 __all__ = ["ConvFFN", "ConvNorm", "InvertedResidual", "MultiLevelDilatedConv", "RapidNet", "RapidNetBlock"]
 
 BranchSum = Literal["after_act", "before_act"]
+Mixer = str | Callable[..., nn.Module] | None
 
 
 class ConvNorm(nn.Sequential):
@@ -147,8 +148,9 @@ class RapidNet(nn.Module):
         distillation: two classifier heads, `head` and `head_dist`, as released; False keeps `head` alone.
         dilations, branch_sum, dw_kernel_size: see `MultiLevelDilatedConv`; dw_kernel_size 0 removes the depthwise.
         ffn_kernel_size: see `ConvFFN`.
-        mixer_layer: builds what mixes in an MLDC block, called as `mixer_layer(dim, act_layer=act_layer)`
-            and mapping [B, dim, H, W] to the same shape. One for all stages or one per stage (None: MLDC).
+        mixer_layer: what mixes in an MLDC block: a name of `mixers.MIXERS`, such as "attention", or what builds it,
+            called as `mixer_layer(dim, act_layer=act_layer)` and mapping [B, dim, H, W] to the same shape. One for all
+            stages or one per stage (None: MLDC).
         layer_scale_init: initial value of every layer scale; 1e-5 as released.
         drop_rate, drop_path_rate: dropout before the heads, stochastic depth of the last block.
     Raises:
@@ -161,10 +163,12 @@ class RapidNet(nn.Module):
         mldc_depths: Sequence[int] = (0, 0, 2, 2), head_width: int = 512, expand_ratio: float = 4.0,
         distillation: bool = True, dilations: Sequence[int] = (2, 3), branch_sum: BranchSum = "after_act",
         dw_kernel_size: int = 7, ffn_kernel_size: int = 7,
-        mixer_layer: Callable[..., nn.Module] | Sequence[Callable[..., nn.Module] | None] | None = None,
+        mixer_layer: Mixer | Sequence[Mixer] = None,
         act_layer: LayerType = "gelu", layer_scale_init: float = 1e-5,
         drop_rate: float = 0.0, drop_path_rate: float = 0.0, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
+        from rapidnet.models.mixers import build_mixers  # built of the blocks above, so it comes after them
+
         super().__init__()
         self.num_classes, self.in_chans, self.drop_rate = num_classes, in_chans, drop_rate
         self.grad_checkpointing = self.distilled_training = False
@@ -329,21 +333,6 @@ def build_act(act_layer: LayerType | None) -> nn.Module:
 
 def build_drop_path(rate: float) -> nn.Module:
     return DropPath(rate) if rate > 0.0 else nn.Identity()
-
-
-def build_mixers(mixer_layer: Any, mldc: dict[str, Any], mldc_depths: Sequence[int]) -> list[Callable[..., nn.Module]]:
-    """One mixer factory per stage; refuses MLDC arguments that no stage would use."""
-    per_stage = list(mixer_layer) if isinstance(mixer_layer, list | tuple) else [mixer_layer] * len(mldc_depths)
-    if len(per_stage) != len(mldc_depths):
-        raise ValueError(f"mixer_layer has {len(per_stage)} entries; give one, or one for each of 4 stages")
-    used = any(count and layer is None for layer, count in zip(per_stage, mldc_depths, strict=True))
-    if not used and mldc != {"dilations": (2, 3), "branch_sum": "after_act", "dw_kernel_size": 7}:
-        raise ValueError(f"no block uses an MLDC mixer, so {mldc} would have no effect; leave these arguments out")
-
-    def build_mldc(dim: int, **kwargs: Any) -> nn.Module:
-        return MultiLevelDilatedConv(dim, **mldc, **kwargs)
-
-    return [layer or build_mldc for layer in per_stage]
 
 
 def _cfg(file: str) -> dict[str, Any]:

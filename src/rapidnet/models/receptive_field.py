@@ -19,13 +19,16 @@ import torch.nn.functional as F
 from timm import layers
 from torch import fx, nn
 
+from rapidnet.models.mixers import AllPairs, MaxRelative
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 POOLINGS = (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)
 POINTWISE = (
     nn.Identity, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.Linear, nn.modules.dropout._DropoutNd,
     layers.DropPath, layers.LayerScale, layers.LayerScale2d, layers.LayerNorm2d,
 )  # fmt: skip
-GLOBAL = (nn.GroupNorm, nn.InstanceNorm2d)
+# Our attention sees the whole map, our graph the whole of a position's row and column.
+GLOBAL = (nn.GroupNorm, nn.InstanceNorm2d, AllPairs, MaxRelative)
 ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
 ACTIVATION_MODULES = ("torch.nn.modules.activation", "timm.layers.activations", "timm.layers.activations_me")
 POINTWISE_FUNCTIONS = {

@@ -63,34 +63,35 @@ FORMATS: dict[str, Format] = {
         "model.onnx", "rapidnet.runtimes.onnx", "onnx", "onnx", ("onnxruntime",), ("onnx", "onnxscript"),
         words(
             "Add And Cast Clip Concat ConstantOfShape Conv ConvTranspose DequantizeLinear Div Equal Exp Floor Gather "
-            "GatherND Gelu Gemm Greater GreaterOrEqual HardSigmoid HardSwish Less Log Max MaxPool Min Mod Mul "
-            "NonMaxSuppression QuantizeLinear ReduceMean Relu Reshape Resize RoiAlign Shape Sigmoid Slice Softmax "
+            "GatherND Gelu Gemm Greater GreaterOrEqual HardSigmoid HardSwish Less Log MatMul Max MaxPool Min Mod "
+            "Mul NonMaxSuppression QuantizeLinear ReduceMean Relu Reshape Resize RoiAlign Shape Sigmoid Slice Softmax "
             "Sqrt Squeeze Sub TopK Transpose Unsqueeze Where"
         ),
     ),
     "openvino": Format(
         "model.xml", "rapidnet.runtimes.openvino", "openvino", "openvino", ("openvino",), ("nncf",),
         words(
-            "Add Clamp Concat Convert Convolution FakeQuantize Gelu GroupConvolution HSwish Interpolate MaxPool "
-            "Maximum Minimum Multiply Parameter ReLU ReduceMean Reshape Result Sigmoid Slice SoftMax Sqrt "
-            "Subtract Swish Transpose"
+            "Add Broadcast Clamp Concat Convert Convolution FakeQuantize Gather Gelu GroupConvolution HSwish "
+            "Interpolate MatMul MaxPool Maximum Minimum Multiply Parameter ReLU ReduceMean Reshape Result ShapeOf "
+            "Sigmoid Slice SoftMax Sqrt Subtract Swish Transpose"
         ),
         ("bf16",),
     ),
     "executorch": Format(
         "model.pte", "rapidnet.runtimes.executorch", "executorch", "executorch", ("executorch", "torch"), ("torchao",),
         words(
-            "XNNAdd XNNClamp XNNConcatenate2 XNNConcatenate3 XNNConv2d XNNConvert XNNDepthwiseConv2d XNNGelu "
-            "XNNGlobalAvgPooling2d XNNMinimum XNNMultiply XNNSigmoid XNNSoftmax XNNSquareRoot "
-            "XNNStaticReshape XNNStaticResizeBilinear2D XNNStaticSlice XNNStaticTranspose XNNSubtract "
-            "aten::max_pool2d_with_indices.out aten::sym_size.int aten::upsample_nearest2d.vec_out "
+            "XNNAdd XNNBatchMatrixMultiply XNNClamp XNNConcatenate2 XNNConcatenate3 XNNConv2d XNNConvert "
+            "XNNDepthwiseConv2d XNNGelu XNNGlobalAvgPooling2d XNNMaximum XNNMinimum XNNMultiply XNNSigmoid "
+            "XNNSoftmax XNNSquareRoot XNNStaticReshape XNNStaticResizeBilinear2D XNNStaticSlice "
+            "XNNStaticTranspose XNNSubtract aten::expand_copy.out aten::max_pool2d_with_indices.out "
+            "aten::sym_size.int aten::upsample_nearest2d.vec_out "
             "dim_order_ops::_to_dim_order_copy.out executorch_prim::et_view.default"
         ),
     ),
     "coreml": Format(
         "model.mlpackage", "rapidnet.runtimes.coreml", "coreml", "coreml", ("coremltools",), (),
         words(
-            "add cast clip concat constexpr_affine_dequantize conv gelu max_pool minimum mul "
+            "add cast clip concat constexpr_affine_dequantize conv gelu matmul max_pool maximum minimum mul "
             "reduce_mean relu reshape sigmoid silu slice_by_index softmax sqrt squeeze sub transpose "
             "upsample_bilinear upsample_nearest_neighbor"
         ),
@@ -100,19 +101,19 @@ FORMATS: dict[str, Format] = {
         "model.tflite", "rapidnet.runtimes.litert", "litert", "litert", ("ai-edge-litert",),
         ("litert-torch", "ai-edge-quantizer"),
         words(
-            "ADD CAST CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEQUANTIZE FULLY_CONNECTED GELU HARD_SWISH "
-            "LOGISTIC MAX_POOL_2D MEAN MINIMUM MUL PAD QUANTIZE RELU RESHAPE RESIZE_BILINEAR "
+            "ADD BATCH_MATMUL CAST CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEQUANTIZE FULLY_CONNECTED GELU HARD_SWISH "
+            "LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM MUL PAD QUANTIZE RELU RESHAPE RESIZE_BILINEAR "
             "RESIZE_NEAREST_NEIGHBOR SLICE SOFTMAX SQRT SUB TRANSPOSE"
         ),
     ),
     "ncnn": Format(
         "model.ncnn.param", "rapidnet.runtimes.ncnn", "ncnn", "ncnn", ("ncnn",), ("pnnx",),
         words("BinaryOp Clip Concat Convolution ConvolutionDepthWise Crop GELU HardSwish InnerProduct Input Interp "
-              "MemoryData Permute Pooling ReLU Reshape Sigmoid Slice Softmax Split Swish UnaryOp"),
+              "MatMul MemoryData Permute Pooling ReLU Reshape Sigmoid Slice Softmax Split Swish UnaryOp"),
     ),
     "torch": Format(
         "model.pt2", "rapidnet.runtimes.aot_inductor", "torch", "", ("torch",), (),
-        words("convolution empty_strided fused_kernel"),
+        words("bmm_out convolution empty_strided fused_kernel"),
     ),
 }  # fmt: skip
 

@@ -150,6 +150,11 @@ def slice_range(given: Values) -> Array:
     return np.asarray(x[tuple(places)])
 
 
+def turn(given: Values, name: str) -> Array:
+    """A factor of a product of matrices, transposed if the operator says so."""
+    return given[name].swapaxes(-1, -2) if given.get(f"transpose_{name}") else given[name]
+
+
 def pool_largest(given: Values) -> Array:
     """The largest of each window of [B, C, H, W], without padding."""
     find_padding(given)
@@ -170,7 +175,9 @@ OPERATIONS: dict[str, Callable[[Values], Array]] = {
     "constexpr_affine_dequantize": dequantize,
     "conv": convolve,
     "gelu": gelu,
+    "matmul": lambda given: turn(given, "x") @ turn(given, "y"),
     "max_pool": pool_largest,
+    "maximum": lambda given: np.maximum(given["x"], given["y"]),
     "minimum": lambda given: np.minimum(given["x"], given["y"]),
     "reduce_mean": mean,
     "relu": lambda given: np.maximum(given["x"], 0),

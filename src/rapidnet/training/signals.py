@@ -20,6 +20,14 @@ class Requests:
     def __init__(self) -> None:
         self.stop, self.save = 0, False
 
+    def ask_stop(self, signum: int, frame: FrameType | None) -> None:
+        if self.stop and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.stop = signum
+
+    def ask_save(self, signum: int, frame: FrameType | None) -> None:
+        self.save = True
+
 
 # Preemption: schedulers send SIGTERM when the job must go, SIGUSR1 some time ahead if told to.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -28,21 +36,19 @@ SAVE_SIGNALS = tuple(getattr(signal, name) for name in ("SIGUSR1",) if hasattr(s
 
 @contextmanager
 def listen() -> Iterator[Requests]:
-    """Turn these signals into requests while the block runs; a second Ctrl-C stops at once."""
+    """Turn these signals into requests while the block runs; a second Ctrl-C stops at once.
+
+    Within such a block of another's, as a run within a study, a request to stop is the other's too once this one ends:
+    it may have come when there was no update left to stop after.
+    """
     requests = Requests()
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        if requests.stop and signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        requests.stop = signum
-
-    def save(signum: int, frame: FrameType | None) -> None:
-        requests.save = True
-
-    handlers = dict.fromkeys(STOP_SIGNALS, stop) | dict.fromkeys(SAVE_SIGNALS, save)
+    handlers = dict.fromkeys(STOP_SIGNALS, requests.ask_stop) | dict.fromkeys(SAVE_SIGNALS, requests.ask_save)
     before = {signum: signal.signal(signum, handler) for signum, handler in handlers.items()}
     try:
         yield requests
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+        outer = getattr(before[signal.SIGTERM], "__self__", None)
+        if isinstance(outer, Requests):
+            outer.stop = outer.stop or requests.stop
