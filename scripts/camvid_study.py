@@ -1,7 +1,7 @@
 """Does a classifier's training help a segmenter? CamVid from random weights and from a run, seed by seed.
 
     python scripts/camvid_study.py --data CAMVID --init runs/gelu --output runs/camvid \
-        --results results/camvid.jsonl --figure docs/images/camvid.png
+        --results results/camvid.jsonl --figure docs/images/camvid.jpg
 
 Each of the runs is `rapidnet train --config recipes/camvid.yaml`, of its length or of --epochs; those that have their
 row already are not trained again. Rows are of the last epoch, so nothing was chosen on the validation pictures. The
@@ -104,7 +104,7 @@ def main() -> int:
                 return code
     if options.figure:
         first = options.seeds[0]
-        draw({kind: options.output / f"{kind}_{first}" for kind in KINDS}).save(options.figure)
+        draw({kind: options.output / f"{kind}_{first}" for kind in KINDS}).save(options.figure, quality=85)
     if len(options.seeds) < 2:
         return 0
     row = compare(find_rows(options.results, options.epochs), options.seeds)
