@@ -20,6 +20,7 @@ COMMON: dict[str, Any] = {
 }  # fmt: skip
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(not (DATA / "coco480").is_dir(), reason="RAPIDNET_TEST_DATA names no folder with coco480"),
 ]
 
@@ -68,7 +69,7 @@ def test_mask_rcnn_learns_eight_coco_pictures_by_heart(tmp_path: Path) -> None:
     }  # fmt: skip
     config = TrainConfig(
         data=str(choose_coco(tmp_path / "coco")), task="instance", output=str(tmp_path / "run"), image_size=256,
-        epochs=90, optimizer=OptimizerConfig(name="muon", lr=2e-3), dense=DenseConfig(options=narrow, long_side=384),
+        epochs=100, optimizer=OptimizerConfig(name="muon", lr=2e-3), dense=DenseConfig(options=narrow, long_side=384),
         results=str(tmp_path / "rows.jsonl"), **COMMON,
     )  # fmt: skip
     assert run_train(config, Console(quiet=True)) == 0
