@@ -6,6 +6,7 @@ from typing import Any
 from markdown_table import table
 
 from rapidnet.environment import read_rows
+from rapidnet.explain.progress import shorten
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "explain.jsonl"
 MISSING = "Not measured yet."
@@ -20,9 +21,15 @@ def read_measured(part: str, *keys: str) -> list[dict[str, Any]]:
     return list({(row["subject"], *(row[part][key] for key in keys)): row for row in rows}.values())
 
 
+def name_subject(row: dict[str, Any]) -> str:
+    """The end of its path, as long as it takes to tell it from all others in the file."""
+    subjects = list(dict.fromkeys(row["subject"] for row in read_rows(RESULTS)))
+    return shorten(subjects)[subjects.index(row["subject"])]
+
+
 def describe(row: dict[str, Any]) -> str:
     kind = "run" if row["kind"] == "run" else f"{row['format']} {row['precision']}"
-    return f"{Path(row['subject']).name}, {kind}"
+    return f"{name_subject(row)}, {kind}"
 
 
 def explain_fields() -> str:
@@ -33,7 +40,7 @@ def explain_fields() -> str:
         for weights in ("trained", "fresh"):
             for stage in facts.get(weights, []):
                 sides = [f"{side:g}" for side in stage["sides"].values()]
-                name = f"{Path(row['subject']).name}, {weights}, {facts['image_size']} px"
+                name = f"{name_subject(row)}, {weights}, {facts['image_size']} px"
                 theory = "unknown" if stage["theory"] is None else str(stage["theory"])
                 lines.append([name, stage["stage"], theory, *sides, f"{stage['areas']['99']:.0f}"])
     headings = ["network", "stage", "in theory, px", "20 %", "30 %", "50 %", "99 %", "99 %, % of the picture"]
@@ -55,10 +62,10 @@ def explain_branches() -> str:
                     own = [str(line["dilation"]), *shares, alike]
                 lost = f"{line['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
                 block_name = block["block"].removesuffix(".mixer")
-                lines.append([f"{Path(row['subject']).name}, {block_name}", *own, f"{line['logit_change']:.1f}", lost])
+                lines.append([f"{name_subject(row)}, {block_name}", *own, f"{line['logit_change']:.1f}", lost])
         low, high = facts["everything"]["difference_interval"]
         lost = f"{facts['everything']['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
-        name = f"{Path(row['subject']).name}, every block"
+        name = f"{name_subject(row)}, every block"
         lines.append([name, "all", "", "", "", f"{facts['everything']['logit_change']:.1f}", lost])
     headings = [
         "network, block", "dilation", "L2 norm, %", "variance, %", "correlation with the other",

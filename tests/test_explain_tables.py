@@ -38,6 +38,13 @@ def test_the_last_row_of_each_size_counts(results: Path) -> None:
     assert explain_tables.explain_branches() == "Not measured yet."
 
 
+def test_networks_of_one_name_are_told_apart(results: Path) -> None:
+    for subject in ("study/a/seed_0", "study/b/seed_0", "study/a/seed_1"):
+        append_row(results, build_fields(21) | {"subject": subject})
+    lines = explain_tables.explain_fields().splitlines()[2:]
+    assert [line.split(",")[0] for line in lines] == ["| a/seed_0", "| b/seed_0", "| seed_1"]
+
+
 def test_maps_stand_beside_random_ones(results: Path) -> None:
     gain = {"overall": {"gain": 0.3, "interval": [0.1, 0.5]}}
     areas = {"gradcam": {"deletion": 0.2, "insertion": 0.6, "gains": gain}}

@@ -22,10 +22,21 @@ def save(figure: Figure, config: ExplainConfig, name: str, console: Console) -> 
 
 
 def name_subjects(subjects: Sequence[Subject]) -> list[str]:
-    """Short titles: the letter, where there are several, and the last part of the path."""
+    """Short titles: the letter, where there are several, and the end of the path."""
     several = len(subjects) > 1
-    short = [Path(subject.name).name or subject.name for subject in subjects]
+    short = shorten([subject.name for subject in subjects])
     return [f"{letter}: {name}" if several else name for letter, name in zip(ascii_uppercase, short, strict=False)]
+
+
+def shorten(paths: Sequence[str]) -> list[str]:
+    """As many last parts of each path as tell it from the others: study/baseline/seed_0 may be baseline/seed_0."""
+    names = []
+    for path in paths:
+        parts = Path(path).parts or (path,)
+        others = [Path(other).parts for other in paths if other != path]
+        enough = (n for n in range(1, len(parts)) if all(other[-n:] != parts[-n:] for other in others))
+        names.append("/".join(parts[-next(enough, len(parts)) :]))
+    return names
 
 
 @contextmanager
