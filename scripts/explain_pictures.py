@@ -1,4 +1,7 @@
-"""How do pictures of rapidnet explain become those of docs/explain.md? python scripts/explain_pictures.py FOLDER"""
+"""How do pictures of rapidnet explain become those of docs/explain.md?
+
+python scripts/explain_pictures.py FOLDER [PREFIX]
+"""
 
 import sys
 from pathlib import Path
@@ -10,8 +13,9 @@ WIDTH = 1280
 
 
 def main() -> int:
+    prefix = "_".join(["explain", *sys.argv[2:3]])
     for path in sorted(Path(sys.argv[1]).glob("*.png")):
-        target = IMAGES / f"explain_{path.name}"
+        target = IMAGES / f"{prefix}_{path.name}"
         with Image.open(path) as picture:
             share = min(1.0, WIDTH / picture.width)
             small = picture.convert("RGB").resize((round(share * picture.width), round(share * picture.height)))

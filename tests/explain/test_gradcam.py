@@ -12,7 +12,6 @@ from rapidnet.evaluation.trained import load_trained
 from rapidnet.explain import gradcam
 from rapidnet.explain.gradcam import find_layer, map_activation
 
-pytest.importorskip("pytorch_grad_cam")
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), dtype=np.uint8)
 
 

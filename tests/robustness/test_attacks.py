@@ -173,7 +173,6 @@ def train_small(pooled: int, images: Tensor, labels: Tensor) -> FromPixels:
 
 
 def test_autoattack_is_no_weaker_than_pgd_and_ranks_trained_networks_alike() -> None:
-    pytest.importorskip("pyautoattack", reason="pyautoattack has no release for Python 3.13 and later")
     images, labels = draw(36)
     left: dict[str, list[float]] = {"pgd": [], "autoattack": []}
     for pooled in (1, 4, 16):

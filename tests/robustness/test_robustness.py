@@ -143,7 +143,7 @@ def test_only_those_that_see_the_same(
 
 
 def test_other_tasks_are_refused(finished_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subjects, "is_dense", lambda name: True)
+    monkeypatch.setattr("rapidnet.evaluation.subjects.is_dense", lambda name: True)
     with pytest.raises(UserError, match="for classification only"):
         run_robustness(RobustnessConfig([str(finished_run)]))
 

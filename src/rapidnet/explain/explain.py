@@ -10,14 +10,15 @@ from rich.console import Console
 
 from rapidnet.config import ExplainConfig
 from rapidnet.data.bad_samples import BadSampleLog
-from rapidnet.environment import append_row, describe_environment
+from rapidnet.environment import append_rows
 from rapidnet.errors import UserError
+from rapidnet.evaluation.subjects import check_alike
 from rapidnet.explain.drawing import draw_maps
 from rapidnet.explain.maps import Mapped, check_class, choose_targets, describe_maps, map_pictures
 from rapidnet.explain.pictures import Pictures, read_files, read_validation
 from rapidnet.explain.progress import follow, save
 from rapidnet.explain.report import show
-from rapidnet.explain.subjects import Subject, check_alike, open_subject, split_words
+from rapidnet.explain.subjects import Subject, open_subject, split_words
 
 Row = dict[str, Any]
 ON_A_SHEET = 8
@@ -50,9 +51,7 @@ def run_explain(config: ExplainConfig) -> int:
     else:
         show(rows, console)
     if config.results:
-        environment = describe_environment()
-        for row in rows:
-            append_row(config.results, row | {"environment": environment})
+        append_rows(config.results, rows)
     return 0
 
 
@@ -77,7 +76,7 @@ def choose_parts(config: ExplainConfig, subjects: Sequence[Subject]) -> tuple[st
 
 def check_maps(config: ExplainConfig, subjects: Sequence[Subject]) -> None:
     """Raise UserError for maps that cannot be made, before anything takes its time."""
-    check_alike(subjects)
+    check_alike([(subject.name, subject.classes, subject.preprocessing) for subject in subjects])
     check_class(config.class_name, subjects[0])
     if "gradcam" not in config.method_names:
         return

@@ -3,23 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rapidnet.config import Weights
 from rapidnet.errors import UserError
-from rapidnet.evaluation.dense_predictor import DENSE_TASKS, is_dense
 from rapidnet.evaluation.predict import Predictor, find_images
+from rapidnet.evaluation.subjects import open_exported
 from rapidnet.images import IMAGE_EXTENSIONS
-from rapidnet.runtimes.bundle import is_bundle, open_bundle
+from rapidnet.runtimes.bundle import is_bundle
 from rapidnet.runtimes.network import Array
 
 if TYPE_CHECKING:
     from rapidnet.evaluation.trained import Trained
-
-VIEW = ("image_size", "crop_pct", "interpolation")
-"""What decides which pixels a network gets; subjects mapped together must agree in it."""
 
 
 @dataclass(frozen=True)
@@ -81,43 +78,9 @@ def is_network(word: str) -> bool:
 
 def open_subject(name: str, weights: Weights) -> Subject:
     """A bundle, run folder or checkpoint; raises UserError as opening that, or if it is no classifier."""
-    if is_bundle(name):
-        return open_exported(name)
-    if is_dense(name):
-        refuse_task(name, "detection or segmentation")
+    if found := open_exported(name, "explain"):
+        bundle, facts, made_from = found
+        return Subject(name, bundle, bundle.card["preprocessing"], made_from, facts)
     from rapidnet.explain.trained_subject import open_run
 
     return open_run(name, weights)
-
-
-def refuse_task(name: str, task: str) -> NoReturn:
-    raise UserError(f"{name} is of task {task}, and explain is for classification only; give another one")
-
-
-def open_exported(name: str) -> Subject:
-    """A bundle in its own runtime."""
-    bundle = open_bundle(name)
-    card = bundle.card
-    if bundle.task != "classification":
-        refuse_task(name, "detection or segmentation" if bundle.task in DENSE_TASKS else bundle.task)
-    facts = {
-        "kind": "bundle", "model": card["model"], "weights": card["provenance"]["weights"],
-        "format": card["format"], "precision": card["precision"], "runtime": bundle.network.runtime,
-    }  # fmt: skip
-    made_from = card["provenance"].get("training_data") or {}
-    return Subject(name, bundle, card["preprocessing"], made_from, facts)
-
-
-def check_alike(subjects: Sequence[Subject]) -> None:
-    """Raise UserError for subjects that do not see the same pixels or know the same classes."""
-    first = subjects[0]
-    for other in subjects[1:]:
-        if other.classes != first.classes:
-            raise UserError(f"{other.name} has other classes than {first.name}; map them one at a time")
-        for key in VIEW:
-            ours, theirs = other.preprocessing[key], first.preprocessing[key]
-            if ours != theirs:
-                raise UserError(
-                    f"{other.name} has {key} {ours} and {first.name} {theirs}, so that they would see different "
-                    "pixels; map them one at a time"
-                )

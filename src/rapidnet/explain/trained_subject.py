@@ -4,9 +4,10 @@ import torch
 from torch import nn
 
 from rapidnet.config import Weights
+from rapidnet.evaluation.subjects import refuse_task
 from rapidnet.evaluation.trained import Trained, load_trained
 from rapidnet.evaluation.trained_predictor import build_trained_predictor
-from rapidnet.explain.subjects import Subject, refuse_task
+from rapidnet.explain.subjects import Subject
 from rapidnet.models import create_model
 
 
@@ -14,7 +15,7 @@ def open_run(name: str, weights: Weights) -> Subject:
     """A run folder or checkpoint; raises UserError as `load_trained`, and for several labels an image."""
     trained = load_trained(name, weights)
     if trained.task != "classification":
-        refuse_task(name, trained.task)
+        refuse_task(name, trained.task, "explain")
     trained.model.to("cuda" if torch.cuda.is_available() else "cpu")
     facts = {
         "kind": "run", "model": trained.metadata["model"], "model_options": trained.metadata["model_options"],

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rapidnet.config import RobustnessConfig
 from rapidnet.data.bad_samples import BadSampleLog
-from rapidnet.environment import append_row, describe_environment
+from rapidnet.environment import append_rows
 from rapidnet.errors import UserError
 from rapidnet.evaluation.pictures import save_figure
 from rapidnet.robustness.attack_report import print_attacks, print_foreign, print_subsets
@@ -41,9 +41,7 @@ def run_robustness(config: RobustnessConfig) -> int:
     else:
         show(rows, console)
     if config.results:
-        environment = describe_environment()
-        for row in rows:
-            append_row(config.results, row | {"environment": environment})
+        append_rows(config.results, rows)
     if config.picture and rows[0]["kinds"]:
         save_figure(draw_accuracy(rows), config.picture)
         console.print(f"wrote {config.picture}", highlight=False)

@@ -3,23 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from rapidnet.config import Weights
-from rapidnet.errors import UserError
-from rapidnet.evaluation.dense_predictor import is_dense
+from rapidnet.evaluation.subjects import VIEW, check_alike, open_exported
 from rapidnet.images import prepare_image
-from rapidnet.runtimes.bundle import is_bundle, open_bundle
 from rapidnet.runtimes.network import Array
 
 if TYPE_CHECKING:
     from rapidnet.evaluation.trained import Trained
-
-VIEW = ("image_size", "crop_pct", "interpolation")
-"""What decides which pixels a network gets; subjects measured together must agree in it."""
 
 
 @dataclass(frozen=True)
@@ -57,51 +52,23 @@ def open_subjects(names: list[str], weights: Weights) -> list[Subject]:
         UserError: one that is not there or no classifier; subjects that do not see the same pixels or classes.
     """
     subjects = [open_subject(name, weights) for name in names]
-    first = subjects[0]
-    for other in subjects[1:]:
-        if other.classes != first.classes:
-            raise UserError(f"{other.name} has other classes than {first.name}; measure them one at a time")
-        for key in VIEW:
-            if other.view[key] != first.view[key]:
-                raise UserError(
-                    f"{other.name} has {key} {other.view[key]} and {first.name} {first.view[key]}, so that they would "
-                    "see different pixels; measure them one at a time"
-                )
+    check_alike([(subject.name, subject.classes, subject.view) for subject in subjects])
     return subjects
 
 
 def open_subject(name: str, weights: Weights) -> Subject:
     """Open one; raises UserError as `open_subjects`."""
-    if is_bundle(name):
-        return open_exported(name)
-    if is_dense(name):
-        refuse_task(name, "detection or segmentation")
-    from rapidnet.robustness.trained_subject import open_run
+    if not (found := open_exported(name, "robustness")):
+        from rapidnet.robustness.trained_subject import open_run
 
-    return open_run(name, weights)
-
-
-def refuse_task(name: str, task: str) -> NoReturn:
-    raise UserError(f"{name} is of task {task}, and robustness is measured for classification only; give another one")
-
-
-def open_exported(name: str) -> Subject:
-    """A bundle in its own runtime."""
-    bundle = open_bundle(name)
-    card = bundle.card
-    if bundle.task != "classification":
-        refuse_task(name, bundle.task)
-    facts = {
-        "kind": "bundle", "model": card["model"], "weights": card["provenance"]["weights"],
-        "format": card["format"], "precision": card["precision"], "runtime": bundle.network.runtime,
-    }  # fmt: skip
+        return open_run(name, weights)
+    bundle, facts, made_from = found
 
     def score(pixels: Array) -> Array:
         return bundle.run(pixels)["logits"].astype(np.float32)
 
-    view = {key: card["preprocessing"][key] for key in VIEW}
-    made_from = card["provenance"].get("training_data") or {}
-    has_logits = card["output"]["name"] == "logits"
+    view = {key: bundle.card["preprocessing"][key] for key in VIEW}
+    has_logits = bundle.card["output"]["name"] == "logits"
     return Subject(name, bundle.classes, view, made_from, facts, bundle.predict, score if has_logits else None)
 
 

@@ -7,9 +7,10 @@ from scipy.special import softmax
 from rapidnet.config import Weights
 from rapidnet.evaluation.classification import build_predict
 from rapidnet.evaluation.measures import keep
+from rapidnet.evaluation.subjects import VIEW, refuse_task
 from rapidnet.evaluation.trained import load_trained
 from rapidnet.models import reparameterize
-from rapidnet.robustness.subjects import VIEW, Subject, refuse_task
+from rapidnet.robustness.subjects import Subject
 from rapidnet.runtimes.network import Array
 
 
@@ -17,7 +18,7 @@ def open_run(name: str, weights: Weights) -> Subject:
     """A run folder or checkpoint; raises UserError as `load_trained`, and for several labels an image."""
     trained = load_trained(name, weights)
     if trained.task != "classification":
-        refuse_task(name, trained.task)
+        refuse_task(name, trained.task, "robustness")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = reparameterize(trained.model).to(device).to(memory_format=torch.channels_last)
     logits = build_predict(model, trained.preprocessing, activate=keep)
