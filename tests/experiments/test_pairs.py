@@ -31,6 +31,11 @@ def test_pictures_are_of_disagreements_in_turns() -> None:
     assert choose_disagreements(FIRST, OTHER, 24) == [2, 4, 5, 8]
     assert choose_disagreements(FIRST, OTHER, 1) == [2]
     assert choose_disagreements(FIRST, FIRST, 24) == []
+    # Images come class by class; what is shown is of all of them.
+    truth = "a" * 40 + "b" * 40 + "c" * 40
+    chosen = choose_disagreements(answers(truth, "a" * 120), answers(truth, "bbcc" * 10 + "b" * 40 + "c" * 40), 12)
+    assert len(chosen) == 12 and {truth[index] for index in chosen[0::2]} == {"b", "c"}
+    assert [truth[index] for index in chosen[1::2]] == ["a"] * 6 and max(chosen) - min(chosen) > 100
     # Both wrong, each in its own way, comes last.
     assert choose_disagreements(answers("aab", "abb"), answers("aab", "acb"), 24) == [1]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from rapidnet.experiments.statistics import ALPHA, correct
@@ -85,8 +86,17 @@ def add_q(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def choose_disagreements(first: Answers, other: Answers, most: int) -> list[int]:
-    """Images to look at: wins and losses in turns, then those that both name wrong, each in its own way."""
+    """Images to look at: wins and losses in turns, then those that both name wrong, each in its own way.
+
+    Where there are more than fit they are spread over all, as images come class by class.
+    """
     won, lost = (np.flatnonzero(mask) for mask in (other.right & ~first.right, first.right & ~other.right))
     apart = np.flatnonzero(~first.right & ~other.right & (first.named != other.named))
+    won, lost = spread(won, max(most - most // 2, most - len(lost))), spread(lost, max(most // 2, most - len(won)))
     turns = [side[place] for place in range(max(len(won), len(lost))) for side in (won, lost) if place < len(side)]
-    return [int(index) for index in [*turns, *apart][:most]]
+    return [int(index) for index in [*turns, *spread(apart, most - len(turns))]]
+
+
+def spread(indices: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """So many of them, at even distances; all if they are fewer."""
+    return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)]
