@@ -45,16 +45,16 @@ class EncodedImage:
 
 Source = str | Path | EncodedImage
 """Where an image's bytes come from."""
-Kind = Literal["missing", "unknown", "unreadable", "truncated", "oversized", "animated"]
-"""Unknown: in none of the formats allowed. Animated is refused only where one asks for a still picture."""
+Kind = Literal["missing", "unreadable", "truncated", "oversized", "animated"]
+"""Animated is refused only where one asks for a still picture."""
+UNKNOWN_FORMAT = "it is in no image format known here"
 
 
 class BadImageError(UserError):
     """An image that cannot be read. `kind` says why; the message names the file."""
 
     def __init__(self, path: Source, kind: Kind, why: str) -> None:
-        shown = "unreadable" if kind == "unknown" else kind
-        super().__init__(f"image {path} is {shown}: {why}; mend or remove it, or pass --bad-samples skip or quarantine")
+        super().__init__(f"image {path} is {kind}: {why}; mend or remove it, or pass --bad-samples skip or quarantine")
         self.path, self.kind, self.why = str(path), kind, why
 
 
@@ -78,7 +78,7 @@ def open_image(
     except Image.DecompressionBombError as error:
         raise BadImageError(path, "oversized", str(error).rstrip(".")) from None
     except UnidentifiedImageError:
-        raise BadImageError(path, "unknown", "it is in no image format known here") from None
+        raise BadImageError(path, "unreadable", UNKNOWN_FORMAT) from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         kind: Kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
         raise BadImageError(path, kind, str(error) or type(error).__name__) from None

@@ -15,7 +15,7 @@ from rapidnet.errors import nearest
 from rapidnet.evaluation.predict import CARRIES
 from rapidnet.runtimes.bundle import Bundle
 from rapidnet.serving.connections import GONE
-from rapidnet.serving.guard import FACTS, REQUEST_ID, note_refusal
+from rapidnet.serving.guard import FACTS, FAILED, REQUEST_ID, note_refusal
 from rapidnet.serving.openapi import DESCRIPTIONS, as_json, describe_errors, describe_prediction, describe_security
 from rapidnet.serving.refusals import RefusedError, show_name
 from rapidnet.serving.service import Answered, Service
@@ -36,7 +36,7 @@ def build_api(service: Service, name: str, protected: bool) -> FastAPI:
     them."""
     from importlib.metadata import version
 
-    api = FastAPI(title=TITLE, version=version("rapidnet"), docs_url=None, redoc_url=None)
+    api = FastAPI(title=TITLE, version=version("rapidnet"), docs_url=None, redoc_url=None, redirect_slashes=False)
     add_health(api, service, protected)
     add_model(api, service.bundle, protected)
     api.post(
@@ -48,6 +48,8 @@ def build_api(service: Service, name: str, protected: bool) -> FastAPI:
     api.add_exception_handler(RefusedError, answer_refusal)
     api.add_exception_handler(HTTPException, answer_http_exception)
     api.add_exception_handler(RequestValidationError, answer_invalid)
+    # It is raised again behind the answer, for the guard to log.
+    api.add_exception_handler(Exception, answer_failure)
     return api
 
 
@@ -213,6 +215,10 @@ def answer_refusal(request: Request, refusal: Exception) -> Response:
     response = Response(refusal.body(request.scope[REQUEST_ID]), refusal.status, media_type="application/json")
     response.raw_headers += refusal.headers()
     return response
+
+
+def answer_failure(request: Request, error: Exception) -> Response:
+    return answer_refusal(request, RefusedError("internal_error", FAILED))
 
 
 def answer_http_exception(request: Request, error: Exception) -> Response:

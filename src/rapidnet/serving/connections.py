@@ -14,6 +14,8 @@ from rapidnet.serving.refusals import RefusedError
 
 MAX_HEADER_BYTES = 32_768
 """Of a request's head; more is answered with 431."""
+MAX_DISCARDED = 32_000_000
+"""Bytes that a client may go on sending after its request was refused."""
 WRITE_SECONDS = 30.0
 """How long a client may not take what is sent to it."""
 GONE = "rapidnet.gone"
@@ -37,6 +39,7 @@ class Connection(H11Protocol):
         super().__init__(*given, **named)
         self.deadline: asyncio.TimerHandle | None = None
         self.write_deadline: asyncio.TimerHandle | None = None
+        self.discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -48,6 +51,11 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY:
+            # The rest of a body that was refused; cut at once, many a client would not read why.
+            self.discarded += len(data)
+            if self.discarded > MAX_DISCARDED:
+                self.transport.abort()
         self._watch()
 
     def on_response_complete(self) -> None:

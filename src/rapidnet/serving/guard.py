@@ -28,6 +28,7 @@ FACTS = "rapidnet.facts"
 """In a request's scope: what its line in the log is to say beside the usual."""
 REQUEST_ID = "rapidnet.request_id"
 ROUTE = "rapidnet.route"
+FAILED = "the server failed; its log says why"
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -85,7 +86,7 @@ class Guard:
             self.log.add_failure(request_id, error)
             if not status:
                 await send_refusal(
-                    scope, send_on, RefusedError("internal_error", "the server failed; its log says why")
+                    scope, send_on, RefusedError("internal_error", FAILED)
                 )
         finally:
             self.predicting -= predicting

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from rapidnet.images import BadImageError, EncodedImage, load_image
+from rapidnet.images import UNKNOWN_FORMAT, BadImageError, EncodedImage, load_image
 from rapidnet.serving.refusals import RefusedError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
@@ -17,8 +17,8 @@ MAX_SCANS = 32
 START_OF_SCAN = b"\xff\xda"
 
 CODES = {
-    "oversized": "too_many_pixels", "animated": "animated_image", "unknown": "not_an_image",
-    "truncated": "corrupt_image", "unreadable": "corrupt_image",
+    "oversized": "too_many_pixels", "animated": "animated_image", "truncated": "corrupt_image",
+    "unreadable": "corrupt_image",
 }  # fmt: skip
 
 
@@ -38,10 +38,10 @@ def read_picture(upload: Upload, max_pixels: int) -> Image.Image:
     try:
         image = load_image(EncodedImage("picture", data), max_pixels, FORMATS, still=True)
     except BadImageError as error:
-        why = f"{label} is no picture in a format taken here ({', '.join(FORMATS)})"
-        if error.kind != "unknown":
-            why = f"{label} is {error.kind}: {error.why}"
-        raise RefusedError(CODES[error.kind], why, file=label) from error
+        if error.why == UNKNOWN_FORMAT:
+            why = f"{label} is no picture in a format taken here ({', '.join(FORMATS)})"
+            raise RefusedError("not_an_image", why, file=label) from error
+        raise RefusedError(CODES[error.kind], f"{label} is {error.kind}: {error.why}", file=label) from error
     # Pillow's readers meet hostile files with exceptions of every kind.
     except Exception as error:
         raise RefusedError("corrupt_image", f"{label} cannot be read ({type(error).__name__})", file=label) from error

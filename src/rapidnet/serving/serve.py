@@ -9,9 +9,9 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rapidnet.config import ServeConfig
 from rapidnet.errors import UserError
@@ -128,17 +128,22 @@ def allow_files(connections: int) -> None:
 
 @dataclass(frozen=True)
 class Running:
-    """Everything that a server is made of, not started yet."""
+    """Everything that a server is made of, not started yet; `stop` tells it to drain, `hurry` not to wait for that."""
 
     config: ServeConfig
     service: Any
     guard: Any
     log: Any
     server: Any
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def build(config: ServeConfig, bundle: Bundle, cards: list[tuple[Path, dict[str, Any]]], token: str) -> Running:
-    """Put the application together; raises UserError."""
+def build(
+    config: ServeConfig, bundle: Bundle, cards: list[tuple[Path, dict[str, Any]]], token: str,
+    stream: TextIO | None = None,
+) -> Running:  # fmt: skip
+    """Put the application together, its log going to `stream` or standard output; raises UserError."""
     import uvicorn
 
     from rapidnet.serving.app import build_api
@@ -150,7 +155,7 @@ def build(config: ServeConfig, bundle: Bundle, cards: list[tuple[Path, dict[str,
     from rapidnet.serving.service import Service
 
     files = list_page() | list_bundles(cards)
-    metrics, log = Metrics(), JsonLog()
+    metrics, log = Metrics(), JsonLog(stream)
     service = Service(bundle, config, metrics)
     api = build_api(service, bundle.path.resolve().name, bool(token))
     guard = Guard(Files(api, files), metrics, log, service.check_open, token, config.quiet)
@@ -171,10 +176,10 @@ def build(config: ServeConfig, bundle: Bundle, cards: list[tuple[Path, dict[str,
 async def run(running: Running, listener: socket.socket, tell: Callable[[], None]) -> int:
     """Serve on the socket until told to stop; returns the exit code."""
     service, server, log = running.service, running.server, running.log
-    loop, stop, hurry = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    loop, stop = asyncio.get_running_loop(), running.stop
 
     def on_signal() -> None:
-        (hurry if stop.is_set() else stop).set()
+        (running.hurry if stop.is_set() else stop).set()
 
     with catch_signals(lambda: loop.call_soon_threadsafe(on_signal)):
         warming = service.start()
@@ -186,7 +191,7 @@ async def run(running: Running, listener: socket.socket, tell: Callable[[], None
         tell()
         stopping = loop.create_task(stop.wait())
         await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
-        cut = await drain(running, hurry)
+        cut = await drain(running)
         server.should_exit = True
         await serving
         for task in (warming, stopping):
@@ -197,13 +202,13 @@ async def run(running: Running, listener: socket.socket, tell: Callable[[], None
     return CUT if cut else 0
 
 
-async def drain(running: Running, hurry: asyncio.Event) -> int:
+async def drain(running: Running) -> int:
     """Take no new pictures and wait for those inside; returns how many requests were not finished in time."""
     running.service.draining = True
     running.log.add("draining", requests=running.guard.predicting)
     loop = asyncio.get_running_loop()
     end = loop.time() + running.config.drain_seconds
-    while running.guard.predicting and loop.time() < end and not hurry.is_set():
+    while running.guard.predicting and loop.time() < end and not running.hurry.is_set():
         await asyncio.sleep(TICK)
     return int(running.guard.predicting)
 
