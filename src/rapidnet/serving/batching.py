@@ -1,6 +1,7 @@
 """How do pictures of many requests share one call of the network, and none wait for nothing?"""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -67,15 +68,15 @@ class Batcher:
             if count < 0:
                 self.changed.notify()
 
-    def submit(self, pixels: Array) -> asyncio.Future[tuple[Any, int]]:
-        """Queue one of the pictures expected; uint8 [3, H, W]. A cancelled future leaves the queue."""
-        assert self.loop is not None
-        item = Item(pixels, self.loop.create_future(), time.perf_counter())
+    def submit(self, pixels: Array, future: asyncio.Future[tuple[Any, int]]) -> None:
+        """Queue one of the pictures expected, uint8 [3, H, W], from any thread; cancelled, it leaves the queue."""
+        item = Item(pixels, future, time.perf_counter())
         with self.changed:
             self.expected -= 1
             self.waiting.append(item)
-            self.changed.notify()
-        return item.future
+            # Woken for each picture, the thread would take the interpreter's lock from those that read the next.
+            if len(self.waiting) in (1, self.most) or self.expected <= 0:
+                self.changed.notify()
 
     def _work(self) -> None:
         while batch := self._take():
@@ -121,9 +122,20 @@ class Batcher:
     def _deliver(self, batch: list[Item], results: list[Any], ran: Ran) -> None:
         self.report(ran)
         for item, result in zip(batch, results, strict=True):
-            if item.future.done():
-                continue
-            if isinstance(result, Exception):
-                item.future.set_exception(result)
-            else:
-                item.future.set_result((result, len(batch)))
+            settle(item.future, result if isinstance(result, BaseException) else (result, len(batch)))
+
+    def tell(self, future: asyncio.Future[tuple[Any, int]], error: BaseException) -> None:
+        """From any thread: this picture will not come, and why."""
+        assert self.loop is not None
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(settle, future, error)
+
+
+def settle(future: asyncio.Future[tuple[Any, int]], result: Any) -> None:
+    """Give a result or an exception to whoever still waits for it."""
+    if future.done():
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

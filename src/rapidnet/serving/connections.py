@@ -43,6 +43,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = Corked(transport, self.loop)  # type: ignore[assignment]
         if len(self.connections) > self.most:
             # Whoever has sent nothing for longest makes room; where all are being answered, the new one goes.
             victim = next(iter(self.waiting), self)
@@ -123,6 +124,32 @@ class Connection(H11Protocol):
             self.transport.abort()
             return
         self.transport.close()
+
+
+class Corked:
+    """A transport that sends what is written within one turn of the event loop at once: head and body together."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport, self.loop = transport, loop
+        self.parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if data and not self.parts:
+            self.loop.call_soon(self.flush)
+        if data:
+            self.parts.append(data)
+
+    def flush(self) -> None:
+        if self.parts:
+            self.transport.write(b"".join(self.parts))
+            self.parts.clear()
+
+    def close(self) -> None:
+        self.flush()
+        self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
 
 
 def build_protocol(header_seconds: float, most: int, refused: Callable[[str], None]) -> type[Connection]:

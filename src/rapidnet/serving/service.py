@@ -32,6 +32,14 @@ class Answered:
     batch: int
 
 
+@dataclass
+class Place:
+    """Of one picture: where its result arrives, and how it lies in what the network got."""
+
+    future: asyncio.Future[tuple[Any, int]]
+    prepared: Prepared | None = None
+
+
 class Service:
     """The network with its threads, its queue and its state; all methods belong to one event loop."""
 
@@ -63,7 +71,10 @@ class Service:
         shape = (3, contract.get("height", size), contract.get("width", size))
         for count in sorted({1, self.most}):
             self.batcher.expect(count)
-            await asyncio.gather(*(self.batcher.submit(np.zeros(shape, dtype=np.uint8)) for _ in range(count)))
+            futures = [asyncio.get_running_loop().create_future() for _ in range(count)]
+            for future in futures:
+                self.batcher.submit(np.zeros(shape, dtype=np.uint8), future)
+            await asyncio.gather(*futures)
         self.warm = True
 
     def stop(self) -> None:
@@ -107,22 +118,31 @@ class Service:
 
     async def _answer_one(self, upload: Upload, asked: float) -> tuple[bytes, int]:
         loop = asyncio.get_running_loop()
+        place = Place(loop.create_future())
         self.batcher.expect(1)
-        submitted = False
-        try:
-            async with self.decoded:
-                prepared = await loop.run_in_executor(self.readers, self._prepare, upload)
-                submitted = True
-                computed, batch = await self.batcher.submit(prepared.pixels)
-        finally:
-            if not submitted:
-                self.batcher.expect(-1)
+        async with self.decoded:
+            reading = self.readers.submit(self._read, upload, place)
+            try:
+                computed, batch = await place.future
+            finally:
+                # One that was never begun will not come.
+                if reading.cancel():
+                    self.batcher.expect(-1)
+        prepared = place.prepared
+        assert prepared is not None
         if self.answerer.quick:
             return self._describe(computed, prepared, asked), batch
         return await loop.run_in_executor(self.readers, self._describe, computed, prepared, asked), batch
 
-    def _prepare(self, upload: Upload) -> Prepared:
-        return self._timed("decode", self.answerer.prepare, upload)
+    def _read(self, upload: Upload, place: Place) -> None:
+        """In a reader's thread: decode, and queue for the network without a way through the event loop."""
+        try:
+            place.prepared = self._timed("decode", self.answerer.prepare, upload)
+        except BaseException as error:
+            self.batcher.expect(-1)
+            self.batcher.tell(place.future, error)
+            return
+        self.batcher.submit(place.prepared.pixels, place.future)
 
     def _describe(self, computed: Any, prepared: Prepared, asked: float) -> bytes:
         said = self._timed("answer", self.answerer.describe, computed, prepared, asked)
