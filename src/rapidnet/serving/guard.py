@@ -79,8 +79,9 @@ class Guard:
         except RefusedError as refusal:
             await send_refusal(scope, send_on, refusal)
         except asyncio.CancelledError:
-            facts["cut"] = True
-            raise
+            # The server stops, and this took longer than it waits; nobody is left who would want the cancellation.
+            if not status:
+                await send_refusal(scope, send_on, RefusedError("draining", "the server shut down before it answered"))
         except Exception as error:
             self.metrics.errors.inc()
             self.log.add_failure(request_id, error)

@@ -101,6 +101,7 @@ def check_tls(config: ServeConfig) -> None:
 
 def open_socket(host: str, port: int) -> socket.socket:
     """Bound, not yet listening; raises UserError."""
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         # With the protocol named asyncio turns Nagle's algorithm off, which would delay each answer by 40 ms.
@@ -109,6 +110,8 @@ def open_socket(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
+        if listener:
+            listener.close()
         raise UserError(
             f"the server cannot listen on {host}, port {port} ({error.strerror or error}); choose another with --host "
             "and --port"
@@ -193,8 +196,12 @@ async def run(running: Running, listener: socket.socket, tell: Callable[[], None
         stopping = loop.create_task(stop.wait())
         await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
         cut = await drain(running)
+        if cut:
+            server.config.timeout_graceful_shutdown = 0
         server.should_exit = True
         await serving
+        # What was cut is told so.
+        await asyncio.sleep(TICK if cut else 0)
         for task in (warming, stopping):
             task.cancel()
     service.stop()
