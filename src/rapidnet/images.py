@@ -59,9 +59,7 @@ class BadImageError(UserError):
 
 
 @contextmanager
-def open_image(
-    path: Source, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = OPENABLE
-) -> Iterator[Image.Image]:
+def open_image(path: Source, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = OPENABLE) -> Iterator[Image.Image]:
     """Open an image within bounds; what goes wrong here or while its pixels are read becomes a BadImageError."""
     try:
         with warnings.catch_warnings():

@@ -9,11 +9,9 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from rapidnet.serving.guard import HEADERS
+from rapidnet.serving.guard import HEADERS, too_many_headers
 from rapidnet.serving.refusals import RefusedError
 
-MAX_HEADER_BYTES = 32_768
-"""Of a request's head; more is answered with 431."""
 MAX_DISCARDED = 32_000_000
 """Bytes that a client may go on sending after its request was refused."""
 WRITE_SECONDS = 30.0
@@ -48,6 +46,9 @@ class Connection(H11Protocol):
             # Whoever has sent nothing for longest makes room; where all are being answered, the new one goes.
             victim = next(iter(self.waiting), self)
             victim.transport.abort()
+            # It is told later; several may come before that.
+            victim._settle()
+            self.connections.discard(victim)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -106,8 +107,7 @@ class Connection(H11Protocol):
         """Answer what is no HTTP, or too much of it, in the shape of every other error."""
         error = sys.exception()
         large = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
-        said = f"the headers are larger than {MAX_HEADER_BYTES} bytes" if large else "the request is no valid HTTP/1.1"
-        refusal = RefusedError("headers_too_large" if large else "bad_http", said)
+        refusal = RefusedError("bad_http", "the request is no valid HTTP/1.1") if not large else too_many_headers()
         self.refused(refusal.code)
         body = json.dumps(json.loads(refusal.body("none"))).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()),

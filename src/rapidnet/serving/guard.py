@@ -24,6 +24,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 GUARDED = ("/v1/", "/bundles/", "/metrics")
 """What needs the token, where there is one: answers, networks, and what tells about the load."""
 PREDICT = "/v1/predict"
+MAX_HEADER_BYTES = 32_768
 FACTS = "rapidnet.facts"
 """In a request's scope: what its line in the log is to say beside the usual."""
 REQUEST_ID = "rapidnet.request_id"
@@ -86,9 +87,7 @@ class Guard:
             self.metrics.errors.inc()
             self.log.add_failure(request_id, error)
             if not status:
-                await send_refusal(
-                    scope, send_on, RefusedError("internal_error", FAILED)
-                )
+                await send_refusal(scope, send_on, RefusedError("internal_error", FAILED))
         finally:
             self.predicting -= predicting
             seconds = time.perf_counter() - started
@@ -107,7 +106,10 @@ class Guard:
         self.metrics.refused.labels(code).inc()
 
     def _admit(self, scope: Scope, predicting: bool) -> None:
-        """Raise RefusedError for a request without the token, or for pictures while none are taken."""
+        """Raise RefusedError for too large a head, no token, or pictures while none are taken."""
+        # A head that comes in one piece is not held against the web server's bound.
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            raise too_many_headers()
         if self.token and scope["path"].startswith(GUARDED):
             kind, _, given = find_header(scope["headers"], b"authorization").partition(b" ")
             # Digests are compared: neither the time nor the length of the answer tells of the token.
@@ -118,6 +120,10 @@ class Guard:
                 )
         if predicting:
             self.check()
+
+
+def too_many_headers() -> RefusedError:
+    return RefusedError("headers_too_large", f"the headers are larger than {MAX_HEADER_BYTES} bytes")
 
 
 def digest(token: bytes) -> bytes:

@@ -151,8 +151,8 @@ def build(
     import uvicorn
 
     from rapidnet.serving.app import build_api
-    from rapidnet.serving.connections import MAX_HEADER_BYTES, build_protocol
-    from rapidnet.serving.guard import Guard
+    from rapidnet.serving.connections import build_protocol
+    from rapidnet.serving.guard import MAX_HEADER_BYTES, Guard
     from rapidnet.serving.logs import Forwarded, JsonLog
     from rapidnet.serving.metrics import Metrics
     from rapidnet.serving.page import Files, list_bundles, list_page
