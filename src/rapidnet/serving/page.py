@@ -70,6 +70,10 @@ def describe(suffix: str, etag: str, cache: str) -> list[tuple[bytes, bytes]]:
     return [(key.encode(), value.encode()) for key, value in found.items()]
 
 
+def is_built() -> bool:
+    return (PAGE / "index.html").is_file()
+
+
 def list_page(folder: Path = PAGE) -> dict[str, Offered]:
     """URL path -> file of the page; a page that says how to build it where there is none."""
     if not (folder / "index.html").is_file():

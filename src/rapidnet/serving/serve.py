@@ -41,8 +41,10 @@ def announce(address: str) -> None:
     print(f"rapidnet: serving at {address}; Ctrl-C stops", file=sys.stderr, flush=True)
 
 
-def serve(config: ServeConfig, token: str, tell: Callable[[str], None]) -> int:
-    """Serve until SIGTERM or Ctrl-C; `tell` gets the address once the socket is open.
+def serve(config: ServeConfig, token: str, tell: Callable[[str], None], stream: TextIO | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C; `tell` gets the address once requests are taken.
+
+    stream: of the log; standard output unless given.
 
     Raises:
         UserError: a package is missing, a bundle or certificate is broken, the address cannot be had.
@@ -56,7 +58,7 @@ def serve(config: ServeConfig, token: str, tell: Callable[[str], None]) -> int:
         scheme = "https" if config.tls_certificate else "http"
         host = f"[{config.host}]" if ":" in config.host else config.host
         address = f"{scheme}://{host}:{listener.getsockname()[1]}"
-        running = build(config, bundle, cards, token)
+        running = build(config, bundle, cards, token, stream)
         return asyncio.run(run(running, listener, lambda: tell(address)))
 
 
@@ -191,7 +193,7 @@ async def run(running: Running, listener: socket.socket, tell: Callable[[], None
         serving = loop.create_task(server._serve([listener]))
         while not server.started and not serving.done():
             await asyncio.sleep(TICK)
-        log.add("listening", bundle=service.bundle.path.name, pid=os.getpid())
+        note(running, "listening", bundle=service.bundle.path.name, pid=os.getpid())
         tell()
         stopping = loop.create_task(stop.wait())
         await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -205,15 +207,21 @@ async def run(running: Running, listener: socket.socket, tell: Callable[[], None
         for task in (warming, stopping):
             task.cancel()
     service.stop()
-    log.add("stopped", unfinished=cut)
+    note(running, "stopped", unfinished=cut)
     log.close()
     return CUT if cut else 0
+
+
+def note(running: Running, event: str, **facts: Any) -> None:
+    """A line in the log about the server itself."""
+    if not running.config.quiet:
+        running.log.add(event, **facts)
 
 
 async def drain(running: Running) -> int:
     """Take no new pictures and wait for those inside; returns how many requests were not finished in time."""
     running.service.draining = True
-    running.log.add("draining", requests=running.guard.predicting)
+    note(running, "draining", requests=running.guard.predicting)
     loop = asyncio.get_running_loop()
     end = loop.time() + running.config.drain_seconds
     while running.guard.predicting and loop.time() < end and not running.hurry.is_set():
