@@ -18,6 +18,7 @@ from forms_table import forms
 from latency_tables import bench, bench_family, bench_profile, bench_ratios, bench_repeats
 from markdown_table import table
 from robustness_tables import attacks, calibration, corruptions, robustness, sanity
+from serving_tables import serving_attack, serving_load, serving_soak
 
 from rapidnet.environment import read_rows
 
@@ -230,7 +231,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "corruptions": corruptions, "robustness": robustness, "calibration": calibration, "attacks": attacks,
     "sanity": sanity,
     "ablations": ablations, "forms": forms, "explain_fields": explain_fields, "explain_branches": explain_branches,
-    "explain_maps": explain_maps,
+    "explain_maps": explain_maps, "serving_load": serving_load, "serving_soak": serving_soak,
+    "serving_attack": serving_attack,
 }  # fmt: skip
 
 

@@ -85,6 +85,33 @@ def test_bad_files_are_named_with_their_kind(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
+def test_damaged_exif_data_are_one_sentence(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72
+    path = save(tmp_path, Image.new("RGB", (20, 10)), "a.jpg", exif=exif)
+    data = path.read_bytes()
+    assert load_image(path).size == (10, 20)
+    # The resolution, a fraction, becomes a name, which Pillow cannot write again.
+    path.write_bytes(data.replace(b"\x01\x1a\x00\x05", b"\x01\x0d\x00\x05"))
+    with pytest.raises(BadImageError, match=r"a\.jpg is unreadable: its EXIF data are damaged"):
+        load_image(path)
+
+
+def test_animations_and_formats_can_be_refused(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), color) for color in ((255, 0, 0), (0, 255, 0))]
+    for name in ("a.gif", "a.png", "a.webp"):
+        path = save(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
+        assert load_image(path).size == (8, 8)
+        with pytest.raises(BadImageError, match="animated"):
+            load_image(path, still=True)
+    assert load_image(save(tmp_path, frames[0], "one.gif"), still=True).size == (8, 8)
+    # A camera's second view does not make an animation.
+    views = save(tmp_path, frames[0], "a.mpo", save_all=True, append_images=frames[1:])
+    assert load_image(views, still=True).size == (8, 8)
+    with pytest.raises(BadImageError, match="in no image format known here"):
+        load_image(views, formats=("PNG",))
+
+
 def test_the_bound_is_a_parameter(tmp_path: Path) -> None:
     path = save(tmp_path, Image.new("RGB", (20, 10)), "a.png")
     assert load_image(path, max_pixels=200).size == (20, 10)

@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "doctor": (config.DoctorConfig, "rapidnet.runtimes.doctor:run_doctor"),
     "bench": (config.BenchConfig, "rapidnet.benchmark.bench:run_bench"),
     "bench import": (config.BenchImportConfig, "rapidnet.benchmark.imported:run_import"),
+    "serve": (config.ServeConfig, "rapidnet.serving.serve:run_serve"),
+    "demo": (config.DemoConfig, "rapidnet.serving.demo:run_demo"),
     "robustness": (config.RobustnessConfig, "rapidnet.robustness.robustness:run_robustness"),
     "explain": (config.ExplainConfig, "rapidnet.explain.explain:run_explain"),
     "info": (config.InfoConfig, "rapidnet.benchmark.info:run_info"),

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,9 @@ class EncodedImage:
 
 Source = str | Path | EncodedImage
 """Where an image's bytes come from."""
-Kind = Literal["missing", "unreadable", "truncated", "oversized"]
+Kind = Literal["missing", "unreadable", "truncated", "oversized", "animated"]
+"""Animated is refused only where one asks for a still picture."""
+UNKNOWN_FORMAT = "it is in no image format known here"
 
 
 class BadImageError(UserError):
@@ -53,18 +55,18 @@ class BadImageError(UserError):
 
     def __init__(self, path: Source, kind: Kind, why: str) -> None:
         super().__init__(f"image {path} is {kind}: {why}; mend or remove it, or pass --bad-samples skip or quarantine")
-        self.path, self.kind = str(path), kind
+        self.path, self.kind, self.why = str(path), kind, why
 
 
 @contextmanager
-def open_image(path: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+def open_image(path: Source, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = OPENABLE) -> Iterator[Image.Image]:
     """Open an image within bounds; what goes wrong here or while its pixels are read becomes a BadImageError."""
     try:
         with warnings.catch_warnings():
             # Pillow's own bound is lower than ours and only warns; its hard one stays.
             warnings.simplefilter("ignore")
             file = io.BytesIO(path.data) if isinstance(path, EncodedImage) else path
-            with Image.open(file, formats=OPENABLE) as image:
+            with Image.open(file, formats=list(formats)) as image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise BadImageError(path, "oversized", f"{width}x{height} pixels, more than {max_pixels}")
@@ -74,24 +76,43 @@ def open_image(path: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Ima
     except Image.DecompressionBombError as error:
         raise BadImageError(path, "oversized", str(error).rstrip(".")) from None
     except UnidentifiedImageError:
-        raise BadImageError(path, "unreadable", "it is in no image format known here") from None
+        raise BadImageError(path, "unreadable", UNKNOWN_FORMAT) from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         kind: Kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
         raise BadImageError(path, kind, str(error) or type(error).__name__) from None
 
 
-def load_image(path: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def load_image(
+    path: Source, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = OPENABLE, still: bool = False
+) -> Image.Image:
     """The first frame as an upright RGB image.
 
     The EXIF orientation is applied, transparent parts become white, 16-bit grey is scaled to 8 bits.
 
+    formats: Pillow's names of those allowed; still: refuse a picture of several frames.
+
     Raises:
-        BadImageError: a missing, unreadable, truncated or oversized file.
+        BadImageError: a missing, unreadable, truncated or oversized file; one of another format, or an animated one.
     """
-    with open_image(path, max_pixels) as image:
+    with open_image(path, max_pixels, formats) as image:
+        # A camera's MPO is one photograph with a second view or a depth map behind it.
+        if still and image.format != "MPO" and getattr(image, "is_animated", False):
+            raise BadImageError(path, "animated", "it has several frames")
         image.load()
-        upright = ImageOps.exif_transpose(image)
+        upright = turn_upright(path, image)
     return convert_rgb(upright)
+
+
+def turn_upright(path: Source, image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF data say; raises BadImageError where those are damaged."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except OSError:
+        raise
+    # Pillow writes the data again without the orientation, and fails on damaged ones in ways of every kind.
+    except Exception as error:
+        why = f"its EXIF data are damaged ({type(error).__name__}: {error})"
+        raise BadImageError(path, "unreadable", why) from None
 
 
 def convert_rgb(image: Image.Image) -> Image.Image:

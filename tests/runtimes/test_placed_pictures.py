@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 
 from rapidnet.data.dense_preprocessing import DensePreprocessing
-from rapidnet.runtimes.pictures import answer_logits, answer_points, place_picture
+from rapidnet.runtimes import pictures
+from rapidnet.runtimes.pictures import answer_logits, answer_points, answer_slots, place_picture
+from rapidnet.runtimes.resample import paste_masks
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.2)
 PAD: dict[str, Any] = {
@@ -60,3 +62,25 @@ def test_logits_are_enlarged_before_the_class_is_chosen(picture: np.ndarray) -> 
     assert found.dtype == np.uint8 and (found == enlarged.argmax(0).numpy()).mean() > 0.999
     nearest = np.asarray(Image.fromarray(logits[0].argmax(0).astype(np.uint8)).resize((120, 50), 0))
     assert (found != nearest).any()
+
+
+@pytest.mark.parametrize("values", [1, 700, 1 << 20])
+def test_strips_change_no_pixel(values: int, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    placed = place_picture(picture, PAD | {"fit": "stretch", "height": 64})
+    logits = np.random.default_rng(1).normal(size=(1, 4, 16, 24)).astype(np.float32)
+    whole = answer_logits({"logits": logits}, placed, {})["semantic"]
+    monkeypatch.setattr(pictures, "STRIP_VALUES", values)
+    assert np.array_equal(answer_logits({"logits": logits}, placed, {})["semantic"], whole)
+    # Strips of another picture would be seen.
+    assert (answer_logits({"logits": logits[:, :, ::-1]}, placed, {})["semantic"] != whole).any()
+
+
+def test_masks_pasted_one_by_one_are_the_same(picture: np.ndarray) -> None:
+    placed = place_picture(picture, PAD)
+    rng = np.random.default_rng(2)
+    boxes = np.array([[[8, 8, 24, 30], [0, 0, 90, 39], [40, 4, 80, 20]]], dtype=np.float32)
+    outputs = {"boxes": boxes, "scores": np.array([[0.9, 0.8, 0.7]]), "labels": np.array([[1, 2, 3]]),
+               "masks": rng.random((1, 3, 14, 14)).astype(np.float32)}  # fmt: skip
+    found = answer_slots(outputs, placed, {})
+    together = paste_masks(outputs["masks"][0], found["boxes"], placed.size) >= 0.5
+    assert found["masks"].dtype == bool and np.array_equal(found["masks"], together) and together.any((1, 2)).all()

@@ -18,6 +18,7 @@ from rapidnet.config.explain import ExplainConfig
 from rapidnet.config.export import DoctorConfig, ExportConfig, VerifyConfig
 from rapidnet.config.optimizer import OptimizerConfig
 from rapidnet.config.robustness import RobustnessConfig
+from rapidnet.config.serving import DemoConfig, ServeConfig
 from rapidnet.config.training import AugmentConfig, TeacherCacheConfig, TrainConfig
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "BenchImportConfig",
     "BuiltinConfig",
     "CompareConfig",
+    "DemoConfig",
     "DenseConfig",
     "DenseTask",
     "DistillationConfig",
@@ -41,6 +43,7 @@ __all__ = [
     "PredictConfig",
     "QuickstartConfig",
     "RobustnessConfig",
+    "ServeConfig",
     "ShardConfig",
     "StudyConfig",
     "TeacherCacheConfig",

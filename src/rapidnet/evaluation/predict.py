@@ -162,11 +162,15 @@ def predict_batch(
         if isinstance(item, BadImageError):
             yield Prediction(path, [], str(item))
             continue
-        probabilities = next(rows)
-        # Stable, so that among equals the first class comes first.
-        best = np.argsort(-probabilities, kind="stable")[:top].tolist()
-        answers = [(predictor.classes[index], float(probabilities[index])) for index in best]
-        yield Prediction(path, [(name, p) for name, p in answers if p >= least])
+        yield Prediction(path, rank_classes(next(rows), predictor.classes, top, least))
+
+
+def rank_classes(probabilities: Array, classes: Sequence[str], top: int, least: float = 0.0) -> list[tuple[str, float]]:
+    """The `top` likeliest classes, best first, that have at least the probability `least`."""
+    # Stable, so that among equals the first class comes first.
+    best = np.argsort(-probabilities, kind="stable")[:top].tolist()
+    answers = [(classes[index], float(probabilities[index])) for index in best]
+    return [(name, p) for name, p in answers if p >= least]
 
 
 def describe(prediction: Prediction) -> str:

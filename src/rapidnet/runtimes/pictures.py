@@ -22,6 +22,8 @@ Answer = dict[str, Array]
 """What is found in a picture, in its pixels: boxes float32 [N, 4] (left, top, right, bottom), scores [N], the best
 first, labels int64 [N] from 0 on, and masks bool [N, H, W] where the network gives any; or semantic, uint8 [H, W]."""
 MASK_THRESHOLD = 0.5
+STRIP_VALUES = 1 << 20
+"""Logits enlarged at a time."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,26 @@ def answer_slots(outputs: dict[str, Array], placed: Placed, card: dict[str, Any]
     }  # fmt: skip
     if "masks" in found:
         uncut = enlarge(found["boxes"][inside].astype(np.float32), placed)
-        answer["masks"] = paste_masks(found["masks"][inside], uncut, placed.size) >= MASK_THRESHOLD
+        answer["masks"] = np.empty((len(uncut), *placed.size), dtype=bool)
+        # One by one: as float32 the masks of a large photograph would take four times the memory.
+        for i, mask in enumerate(found["masks"][inside]):
+            answer["masks"][i] = paste_masks(mask[None], uncut[i : i + 1], placed.size)[0] >= MASK_THRESHOLD
     return answer
 
 
 def answer_logits(outputs: dict[str, Array], placed: Placed, card: dict[str, Any]) -> Answer:
     """logits [1, C, H, W] -> the likeliest class of each of the picture's pixels."""
     logits = outputs["logits"][0]
-    if logits.shape[1:] != placed.size:
-        logits = resize_bilinear(logits, *placed.size)
-    return {"semantic": logits.argmax(0).astype(np.uint8)}
+    if logits.shape[1:] == placed.size:
+        return {"semantic": logits.argmax(0).astype(np.uint8)}
+    height, width = placed.size
+    semantic = np.empty(placed.size, dtype=np.uint8)
+    # In strips: the enlarged logits of a large photograph would take gigabytes.
+    rows = max(1, STRIP_VALUES // (len(logits) * width))
+    for start in range(0, height, rows):
+        strip = slice(start, min(start + rows, height))
+        semantic[strip] = resize_bilinear(logits, height, width, strip).argmax(0)
+    return {"semantic": semantic}
 
 
 def enlarge(boxes: Array, placed: Placed) -> Array:

@@ -5,9 +5,12 @@ import numpy as np
 from rapidnet.runtimes.network import Array
 
 
-def resize_bilinear(maps: Array, height: int, width: int) -> Array:
-    """[C, h, w] -> float32 [C, height, width]: each target pixel's centre, between the four source pixels around it."""
-    top, bottom, down = find_neighbours(maps.shape[1], height)
+def resize_bilinear(maps: Array, height: int, width: int, strip: slice = slice(None)) -> Array:
+    """[C, h, w] -> float32 [C, height, width]: each target pixel's centre, between the four source pixels around it.
+
+    strip: which of the target's rows to compute.
+    """
+    top, bottom, down = (values[strip] for values in find_neighbours(maps.shape[1], height))
     left, right, across = find_neighbours(maps.shape[2], width)
     maps = maps.astype(np.float32)
     rows = maps[:, top] * (1 - down)[:, None] + maps[:, bottom] * down[:, None]
