@@ -46,13 +46,14 @@ class EncodedImage:
 Source = str | Path | EncodedImage
 """Where an image's bytes come from."""
 Kind = Literal["missing", "unreadable", "truncated", "oversized"]
+ADVICE = "mend or remove it, or pass --bad-samples skip or quarantine"
 
 
 class BadImageError(UserError):
     """An image that cannot be read. `kind` says why; the message names the file."""
 
     def __init__(self, path: Source, kind: Kind, why: str) -> None:
-        super().__init__(f"image {path} is {kind}: {why}; mend or remove it, or pass --bad-samples skip or quarantine")
+        super().__init__(f"image {path} is {kind}: {why}; {ADVICE}")
         self.path, self.kind = str(path), kind
 
 
