@@ -58,8 +58,7 @@ class FsspecFolder:
         try:
             return bool(self.store.info(self._path(name))["type"] == "file")
         except Exception as error:
-            # fsspec calls every failure of HTTP a missing file; what happened is the cause.
-            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            cause = find_cause(error)
             if is_absent(cause):
                 return False
             raise self._failed(self._path(name), "reached", cause) from None
@@ -92,7 +91,7 @@ class FsspecFolder:
         return f"{self.root}/{name}" if name else self.root
 
     def _explain(self, path: str, error: Exception) -> Exception:
-        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        cause = find_cause(error)
         if isinstance(cause, PermissionError):
             return cause
         return FileNotFoundError(path) if is_absent(cause) else self._failed(path, "read", cause)
@@ -102,6 +101,12 @@ class FsspecFolder:
         return StoreError(
             f"{where} cannot be {verb}: {one_line(error)}; check the address, the permission and the network"
         )
+
+
+def find_cause(error: Exception) -> Exception:
+    """What happened: fsspec calls every failure of HTTP a missing file, and a missing key in memory, too."""
+    cause = error.__cause__
+    return cause if isinstance(cause, Exception) and not isinstance(cause, LookupError) else error
 
 
 def is_absent(error: Exception) -> bool:

@@ -23,6 +23,7 @@ from rapidnet.errors import UserError
 FINISHED = "_finished.json"
 ASKED_AT_ONCE = 16
 """Footers of parts that are read at the same time."""
+LINE_EVERY_S = 30.0
 
 Engine = Callable[[Assignment, PredictConfig, list[int]], Iterator[Part]]
 """Answers parts of a job, given by their numbers, in any order; yields each once, when its file is in its place."""
@@ -85,19 +86,24 @@ def find_done(output: Folder, job: Job) -> dict[int, Part]:
 
 
 def track(parts: Iterable[Part], job: Job, done: dict[int, Part], notes: Console) -> Iterator[Part]:
-    """The parts as they come, and a bar that follows them."""
+    """The parts as they come, and a bar that follows them; where nobody watches, a line now and then."""
     columns = (
         TextColumn("parts"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
-    started, pictures = time.monotonic(), 0
-    with Progress(*columns, console=notes, transient=True, redirect_stdout=False) as bar:
+    started, pictures, said = time.monotonic(), 0, time.monotonic()
+    watched = notes.is_terminal
+    with Progress(*columns, console=notes, transient=True, redirect_stdout=False, disable=not watched) as bar:
         task = bar.add_task("", total=job.parts, completed=len(done), rate="")
         for part in parts:
             pictures += part.pictures
-            rate = pictures / (time.monotonic() - started)
-            bar.update(task, advance=1, rate=f"{rate:.1f} pictures/s")
+            now = time.monotonic()
+            rate = f"{pictures / (now - started):.1f} pictures/s"
+            bar.update(task, advance=1, rate=rate)
             yield part
+            if not watched and now - said > LINE_EVERY_S:
+                said = now
+                notes.print(f"{len(done)} of {job.parts} parts, {rate}", highlight=False)
 
 
 def report(config: PredictConfig, facts: dict[str, Any], notes: Console) -> None:

@@ -24,7 +24,7 @@ class S3Folder:
         try:
             self.store = open_s3(parts.netloc)
         except OSError as error:
-            raise self._failed("reached", error) from None
+            raise self._failed("reached", "", error) from None
 
     def scan(self, below: str) -> list[Entry]:
         from pyarrow.fs import FileSelector, FileType
@@ -33,7 +33,7 @@ class S3Folder:
         try:
             found = self.store.get_file_info(FileSelector(path, allow_not_found=True))
         except OSError as error:
-            raise self._failed("listed", error) from None
+            raise self._failed("listed", below, error) from None
         entries = []
         for item in found:
             is_folder = item.type == FileType.Directory
@@ -44,14 +44,14 @@ class S3Folder:
         try:
             return bool(self.store.get_file_info(self._path(name)).is_file)
         except OSError as error:
-            raise self._failed("reached", error) from None
+            raise self._failed("reached", name, error) from None
 
     def read(self, name: str) -> bytes:
         with self.open(name) as file:
             try:
                 return bytes(file.read())
             except OSError as error:
-                raise self._failed("read", error) from None
+                raise self._failed("read", name, error) from None
 
     def open(self, name: str) -> Any:
         try:
@@ -61,21 +61,22 @@ class S3Folder:
         except OSError as error:
             if "ACCESS_DENIED" in str(error):
                 raise PermissionError(self._path(name)) from None
-            raise self._failed("read", error) from None
+            raise self._failed("read", name, error) from None
 
     def write(self, name: str, data: bytes) -> None:
         try:
             with self.store.open_output_stream(self._path(name)) as file:
                 file.write(data)
         except OSError as error:
-            raise self._failed("written", error) from None
+            raise self._failed("written", name, error) from None
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
 
-    def _failed(self, verb: str, error: OSError) -> StoreError:
+    def _failed(self, verb: str, name: str, error: OSError) -> StoreError:
+        where = f"{self.url}/{name}".rstrip("/")
         return StoreError(
-            f"{self.url} cannot be {verb}: {one_line(error)}; check the address, the credentials and the network"
+            f"{where} cannot be {verb}: {one_line(error)}; check the address, the credentials and the network"
         )
 
 
