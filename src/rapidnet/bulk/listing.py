@@ -86,7 +86,12 @@ class ListingReader:
     def __init__(self, output: Folder) -> None:
         from pyarrow import parquet
 
-        self.file: Any = parquet.ParquetFile(output.open(LISTING))
+        self.stored = output.open(LISTING)
+        self.file: Any = parquet.ParquetFile(self.stored)
+
+    def close(self) -> None:
+        self.file.close()
+        self.stored.close()
 
     def read(self, part: int) -> list[Listed]:
         """The pictures of a part."""

@@ -53,7 +53,8 @@ def answer_with_ray(assignment: Assignment, config: PredictConfig, left: list[in
             yield Part(row["part"], row["pictures"], row["unreadable"])
         lost = ray.get(tries.count_lost.remote())
     if lost:
-        Console(stderr=True).print(f"workers were lost {lost} times; their parts were made by others", highlight=False)
+        note = f"{lost} parts were begun again, since their workers were lost"
+        Console(stderr=True).print(note, highlight=False)
 
 
 def count_workers(ray: Any, config: PredictConfig, parts: int) -> int:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 from rich.console import Console
@@ -71,9 +72,9 @@ def choose_engine(config: PredictConfig) -> Engine:
 
 def answer_here(assignment: Assignment, config: PredictConfig, left: list[int]) -> Iterator[Part]:
     """The `Engine` of one process."""
-    worker = Worker(assignment, config.run)
-    for index in left:
-        yield worker.answer(index)
+    with closing(Worker(assignment, config.run)) as worker:
+        for index in left:
+            yield worker.answer(index)
 
 
 def find_done(output: Folder, job: Job) -> dict[int, Part]:
@@ -115,5 +116,5 @@ def report(config: PredictConfig, facts: dict[str, Any], notes: Console) -> None
     notes.print(
         f"{facts['pictures']} pictures{bad} in {facts['parts']} parts at [bold]{config.output}[/bold], "
         f"{facts['parts'] - facts['parts_skipped']} of them made now, in {facts['seconds']:.1f} s",
-        highlight=False,
-    )
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip

@@ -57,6 +57,9 @@ class Worker:
         self.answerer = open_answerer(network, assignment.weights, self.job.options["threads"])
         self.schema: Any = build_schema(self.job.task)
 
+    def close(self) -> None:
+        self.listing.close()
+
     def find(self, index: int) -> Part | None:
         """The part if it is answered already, by a worker that was lost before it could say so."""
         return read_part(self.output, self.job, index)
