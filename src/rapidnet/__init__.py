@@ -1,5 +1,6 @@
 """From a folder of images to a small, fast, verified vision network. Importing registers RapidNet in timm."""
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["create_detector", "create_model", "create_segmenter", "open_bundle", "reparameterize"]
 __version__ = "0.1.0"
 
-# A command imports the networks only when it runs, so that --help answers at once; an environment without torch
-# (prediction with an exported network) has nothing to register.
+# A command imports the networks only when it runs, so that --help answers at once, and so do its worker processes;
+# an environment without torch (prediction with an exported network) has nothing to register.
 _module = sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] if "-m" in sys.orig_argv else []
 _programs = ("rapidnet", "rapidnet.runtimes", "rapidnet.benchmark.worker")
-_is_command = Path(sys.argv[0]).stem == "rapidnet" or bool(_module and _module[0] in _programs)
+_is_command = (
+    "RAPIDNET_WORKER" in os.environ or Path(sys.argv[0]).stem == "rapidnet" or bool(_module and _module[0] in _programs)
+)
 if not _is_command and find_spec("timm") is not None:
     import rapidnet.models  # noqa: F401
 

@@ -21,7 +21,7 @@ from rapidnet.errors import UserError, nearest
 COMMANDS: dict[str, tuple[type, str]] = {
     "train": (config.TrainConfig, "rapidnet.training.train:run_train"),
     "evaluate": (config.EvaluateConfig, "rapidnet.evaluation.evaluate:run_evaluate"),
-    "predict": (config.PredictConfig, "rapidnet.evaluation.predict:run_predict"),
+    "predict": (config.PredictConfig, "rapidnet.bulk.predict:run_predict"),
     "ablate": (config.AblateConfig, "rapidnet.experiments.ablate:run_ablate"),
     "compare": (config.CompareConfig, "rapidnet.experiments.compare:run_compare"),
     "teacher cache": (config.TeacherCacheConfig, "rapidnet.training.cache_teacher:run_teacher_cache"),

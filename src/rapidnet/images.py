@@ -48,13 +48,14 @@ Source = str | Path | EncodedImage
 Kind = Literal["missing", "unreadable", "truncated", "oversized", "animated"]
 """Animated is refused only where one asks for a still picture."""
 UNKNOWN_FORMAT = "it is in no image format known here"
+ADVICE = "mend or remove it, or pass --bad-samples skip or quarantine"
 
 
 class BadImageError(UserError):
     """An image that cannot be read. `kind` says why; the message names the file."""
 
     def __init__(self, path: Source, kind: Kind, why: str) -> None:
-        super().__init__(f"image {path} is {kind}: {why}; mend or remove it, or pass --bad-samples skip or quarantine")
+        super().__init__(f"image {path} is {kind}: {why}; {ADVICE}")
         self.path, self.kind, self.why = str(path), kind, why
 
 

@@ -7,7 +7,6 @@ from rapidnet.config.commands import (
     BuiltinConfig,
     EvaluateConfig,
     InfoConfig,
-    PredictConfig,
     QuickstartConfig,
     ShardConfig,
 )
@@ -17,6 +16,7 @@ from rapidnet.config.experiments import AblateConfig, CompareConfig, StudyConfig
 from rapidnet.config.explain import ExplainConfig
 from rapidnet.config.export import DoctorConfig, ExportConfig, VerifyConfig
 from rapidnet.config.optimizer import OptimizerConfig
+from rapidnet.config.predict import PredictConfig
 from rapidnet.config.robustness import RobustnessConfig
 from rapidnet.config.serving import DemoConfig, ServeConfig
 from rapidnet.config.training import AugmentConfig, TeacherCacheConfig, TrainConfig

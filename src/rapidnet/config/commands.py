@@ -1,4 +1,4 @@
-"""What can be asked of each command but train? The string under a field is its help text."""
+"""What can be asked of the shorter commands? The string under a field is its help text."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -32,35 +32,6 @@ class EvaluateConfig:
     """An unreadable image: stop with its name, skip it, or skip it and list it in quarantine.txt."""
 
     def __post_init__(self) -> None:
-        check(self.batch_size >= 0, f"batch_size is {self.batch_size}; it must not be negative")
-
-
-@dataclass
-class PredictConfig:
-    """Name what is in pictures, find objects in them or name their pixels, as the run was trained to."""
-
-    run: str
-    """A run folder, a checkpoint file or an exported bundle."""
-    images: str
-    """An image, a folder of images, or a quoted pattern such as 'photos/*.jpg'."""
-    top: int = 5
-    """How many classes to name."""
-    threshold: float = 0.5
-    """Keep the detections, or where an image may carry several labels the classes, at least so probable."""
-    json: bool = False
-    """Print one JSON line for each image instead of a table."""
-    save: str = ""
-    """A folder for pictures with the answers drawn, and detections.json (COCO) or masks/ of a run that makes them."""
-    weights: Weights = "best"
-    """The averaged weights (if there are any), the raw ones, or those of the two that validated better."""
-    batch_size: int = 0
-    """Images in one forward pass; 0 takes 32, for a detector or segmenter 4."""
-    bad_samples: Literal["error", "skip"] = "skip"
-    """An unreadable image: stop with its name, or name it and go on."""
-
-    def __post_init__(self) -> None:
-        check(self.top >= 1, f"top is {self.top}; it must be at least 1")
-        check(0 <= self.threshold <= 1, f"threshold is {self.threshold}; it must lie between 0 and 1")
         check(self.batch_size >= 0, f"batch_size is {self.batch_size}; it must not be negative")
 
 

@@ -51,7 +51,12 @@ def write_index_mask(path: str | Path, mask: Any, classes: Sequence[str]) -> Non
     Raises:
         ValueError: another shape, or a class that does not exist.
     """
-    path, numbers = Path(path), np.asarray(mask)
+    write_png(Path(path), draw_index_mask(mask, classes))
+
+
+def draw_index_mask(mask: Any, classes: Sequence[str]) -> Image.Image:
+    """The picture of numbers that `write_index_mask` writes; raises as that."""
+    numbers = np.asarray(mask)
     if numbers.ndim != 2 or not np.isin(numbers, [*range(len(classes)), IGNORE]).all():
         raise ValueError(f"the mask is {list(numbers.shape)}, or holds a class outside [0, {len(classes)}); not [H, W]")
     image = Image.fromarray(numbers.astype(np.uint8)).convert("L")
@@ -59,7 +64,7 @@ def write_index_mask(path: str | Path, mask: Any, classes: Sequence[str]) -> Non
     palette[: len(classes)] = pick_colors(len(classes))
     palette[IGNORE] = IGNORED_COLOR
     image.putpalette(palette.ravel().tolist())
-    write_png(path, image)
+    return image
 
 
 def write_png(path: Path, image: Image.Image) -> None:

@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 class PictureStream:
     """Prints lines for the pictures in `paths`, beside a bar, and counts those that could not be read."""
 
-    def __init__(self, config: PredictConfig, paths: Sequence[Path]) -> None:
+    def __init__(self, config: PredictConfig, paths: Sequence[str | Path]) -> None:
         self.config, self.paths = config, paths
         self.console, self.notes = Console(), Console(stderr=True)
         self.unreadable = 0

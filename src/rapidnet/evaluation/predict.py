@@ -1,7 +1,7 @@
 """What is in these pictures? Class names and probabilities for a file, a folder or a pattern, as a stream."""
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +16,8 @@ from rapidnet.evaluation.annotate import annotate_image
 from rapidnet.evaluation.dense_predictor import is_dense, open_dense_predictor
 from rapidnet.evaluation.picture_names import find_root
 from rapidnet.evaluation.picture_stream import PictureStream
-from rapidnet.evaluation.read_ahead import read_batches
-from rapidnet.images import IMAGE_EXTENSIONS, BadImageError, load_image
+from rapidnet.evaluation.read_ahead import Fetch, Name, as_it_is, read_batches
+from rapidnet.images import IMAGE_EXTENSIONS, BadImageError, Source, load_image
 from rapidnet.runtimes.bundle import is_bundle, open_bundle
 from rapidnet.runtimes.network import Array
 
@@ -32,7 +32,7 @@ class Prediction:
     Where a picture may carry several labels, `answers` are all that are likely enough, perhaps none.
     """
 
-    path: Path
+    path: Name
     answers: list[tuple[str, float]]
     error: str = ""
 
@@ -52,7 +52,7 @@ class Predictor(Protocol):
     @property
     def task(self) -> str: ...
 
-    def prepare(self, image: str | Path) -> Array:
+    def prepare(self, image: Source) -> Array:
         """The file of a photograph -> uint8 [3, S, S]; raises BadImageError."""
 
     def predict(self, pixels: Array) -> Array:
@@ -69,20 +69,45 @@ CARRIES = {
 """Task -> which of the options top and threshold has an effect on it, and why the others have none."""
 
 
-def run_predict(config: PredictConfig) -> int:
-    """The predict command."""
-    bundle = open_bundle(config.run) if is_bundle(config.run) else None
-    if bundle and config.weights != PredictConfig.weights:
-        raise UserError(f"--weights has no effect on {config.run}, whose weights were chosen on export; leave it out")
+def find_images(where: str) -> list[Path]:
+    """The image named, those below the folder named, or those that match the pattern; sorted.
+
+    Raises:
+        UserError: nothing there.
+    """
+    path = Path(where)
+    if path.is_file():
+        return [path]
+    candidates = path.rglob("*") if path.is_dir() else map(Path, glob.glob(where, recursive=True))
+    found = sorted(p for p in candidates if p.suffix.lower() in IMAGE_EXTENSIONS and not p.name.startswith("."))
+    if not found:
+        raise UserError(f"there is no image at '{where}'; give an image, a folder of images or a quoted pattern")
+    return found
+
+
+def run_predict(
+    config: PredictConfig, find: Callable[[str], Sequence[Name]] = find_images, fetch: Fetch = as_it_is
+) -> int:
+    """The predict command, whose answers are printed. Pictures that are no files are found and fetched as given."""
+    bundle = None
+    if is_bundle(config.run):
+        refuse_weights(config)
+        bundle = open_bundle(config.run)
     if is_dense(bundle or config.run):
         from rapidnet.evaluation.predict_dense import predict_dense
 
         dense = open_dense_predictor(bundle or config.run, config.weights)
         check_options(config, dense.task)
-        return predict_dense(config, dense, find_images(config.images))
+        return predict_dense(config, dense, find(config.images), fetch)
     predictor = bundle or open_trained(config)
     check_options(config, predictor.task)
-    return predict_classes(config, predictor, find_images(config.images))
+    return predict_classes(config, predictor, find(config.images), fetch)
+
+
+def refuse_weights(config: PredictConfig) -> None:
+    """Raise UserError for weights that a bundle has no choice of."""
+    if config.weights != PredictConfig.weights:
+        raise UserError(f"--weights has no effect on {config.run}, whose weights were chosen on export; leave it out")
 
 
 def open_trained(config: PredictConfig) -> Predictor:
@@ -92,11 +117,12 @@ def open_trained(config: PredictConfig) -> Predictor:
     return open_trained_predictor(config.run, config.weights)
 
 
-def predict_classes(config: PredictConfig, predictor: Predictor, paths: Sequence[Path]) -> int:
+def predict_classes(config: PredictConfig, predictor: Predictor, paths: Sequence[Name], fetch: Fetch = as_it_is) -> int:
     """Name what is in each picture, one line for each; raises UserError as the policy for unreadable ones wants."""
     stream = PictureStream(config, paths)
     batch_size = config.batch_size or BATCH
-    for prediction in stream.track(predict_files(predictor, paths, config.top, batch_size, config.threshold)):
+    predictions = predict_files(predictor, paths, config.top, batch_size, config.threshold, fetch)
+    for prediction in stream.track(predictions):
         if stream.passes_over(prediction.error):
             stream.print_json(prediction.to_dict())
             continue
@@ -116,25 +142,10 @@ def check_options(config: PredictConfig, task: str) -> None:
             raise UserError(f"--{name} has no effect on {config.run}, {why}; {instead}")
 
 
-def find_images(where: str) -> list[Path]:
-    """The image named, those below the folder named, or those that match the pattern; sorted.
-
-    Raises:
-        UserError: nothing there.
-    """
-    path = Path(where)
-    if path.is_file():
-        return [path]
-    candidates = path.rglob("*") if path.is_dir() else map(Path, glob.glob(where, recursive=True))
-    found = sorted(p for p in candidates if p.suffix.lower() in IMAGE_EXTENSIONS and not p.name.startswith("."))
-    if not found:
-        raise UserError(f"there is no image at '{where}'; give an image, a folder of images or a quoted pattern")
-    return found
-
-
 def predict_files(
-    predictor: Predictor, paths: Sequence[Path], top: int, batch_size: int, threshold: float = 0.5
-) -> Iterator[Prediction]:
+    predictor: Predictor, paths: Sequence[Name], top: int, batch_size: int, threshold: float = 0.5,
+    fetch: Fetch = as_it_is,
+) -> Iterator[Prediction]:  # fmt: skip
     """Predictions in the order of `paths`; at most two batches are in memory at a time.
 
     Each names the `top` likeliest classes or, where an image may carry several, those of at least `threshold`.
@@ -142,9 +153,9 @@ def predict_files(
     several = predictor.task == "multilabel"
     top, least = (len(predictor.classes), threshold) if several else (top, 0.0)
 
-    def read(index: int) -> tuple[Path, Array | BadImageError]:
+    def read(index: int) -> tuple[Name, Array | BadImageError]:
         try:
-            return paths[index], predictor.prepare(paths[index])
+            return paths[index], predictor.prepare(fetch(paths[index]))
         except BadImageError as error:
             return paths[index], error
 
@@ -153,7 +164,7 @@ def predict_files(
 
 
 def predict_batch(
-    items: list[tuple[Path, Array | BadImageError]], predictor: Predictor, top: int, least: float = 0.0
+    items: list[tuple[Name, Array | BadImageError]], predictor: Predictor, top: int, least: float = 0.0
 ) -> Iterator[Prediction]:
     """One forward pass over the readable images of a batch: at most `top` classes, of probability `least` or more."""
     images = [item for _, item in items if not isinstance(item, BadImageError)]
@@ -178,16 +189,17 @@ def describe(prediction: Prediction) -> str:
     return ", ".join(f"{escape(name)} {100 * share:.1f}%" for name, share in prediction.answers) or "none"
 
 
-def save_annotated(prediction: Prediction, paths: Sequence[Path], folder: Path) -> None:
+def save_annotated(prediction: Prediction, paths: Sequence[Name], folder: Path) -> None:
     """Write the picture with its answers below its own relative path, so that equal names do not meet.
 
     Raises:
         UserError: that would overwrite the picture itself.
     """
-    target = folder / prediction.path.relative_to(find_root(paths)).with_suffix(".png")
-    if target.resolve() == prediction.path.resolve():
+    path = Path(prediction.path)
+    target = folder / path.relative_to(find_root([Path(one) for one in paths])).with_suffix(".png")
+    if target.resolve() == path.resolve():
         raise UserError(f"--save {folder} would overwrite {prediction.path}; choose another folder")
     lines = [f"{name}  {100 * share:.1f}%" for name, share in prediction.answers] or ["none"]
-    picture: Image.Image = annotate_image(load_image(prediction.path), lines)
+    picture: Image.Image = annotate_image(load_image(path), lines)
     target.parent.mkdir(parents=True, exist_ok=True)
     picture.save(target)

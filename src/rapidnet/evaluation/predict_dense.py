@@ -17,7 +17,7 @@ from rapidnet.evaluation.dense_pictures import draw_classes, draw_objects
 from rapidnet.evaluation.dense_predictor import Answer, DensePredictor
 from rapidnet.evaluation.picture_names import check_targets, find_root, name_pictures
 from rapidnet.evaluation.picture_stream import PictureStream
-from rapidnet.evaluation.read_ahead import read_batches
+from rapidnet.evaluation.read_ahead import Fetch, Name, as_it_is, read_batches
 from rapidnet.images import BadImageError, load_image
 from rapidnet.runtimes.network import Array
 
@@ -30,23 +30,25 @@ MASKS, DETECTIONS = "masks", "detections.json"
 class DensePrediction:
     """The answer for one picture, in pixels of its file, the surest objects first; or why it could not be read."""
 
-    path: Path
+    path: Name
     pixels: Pixels
     answer: Answer
     error: str = ""
 
 
-def predict_dense(config: PredictConfig, predictor: DensePredictor, paths: Sequence[Path]) -> int:
+def predict_dense(
+    config: PredictConfig, predictor: DensePredictor, paths: Sequence[Name], fetch: Fetch = as_it_is
+) -> int:
     """The predict command for a detector or segmenter.
 
     Raises:
         UserError: an unreadable picture under the policy 'error', none that can be read, copies that would overwrite
             a picture or one another.
     """
-    saver = Saver(Path(config.save), predictor, paths) if config.save else None
+    saver = Saver(Path(config.save), predictor, [Path(path) for path in paths]) if config.save else None
     describe = describe_pixels if predictor.task == "semantic" else describe_objects
     stream = PictureStream(config, paths)
-    predictions = predict_files(predictor, paths, config.batch_size or BATCH, config.threshold)
+    predictions = predict_files(predictor, paths, config.batch_size or BATCH, config.threshold, fetch)
     for index, prediction in enumerate(stream.track(predictions)):
         row: dict[str, Any] = {"image": str(prediction.path)}
         if stream.passes_over(prediction.error):
@@ -64,7 +66,7 @@ def predict_dense(config: PredictConfig, predictor: DensePredictor, paths: Seque
 
 
 def predict_files(
-    predictor: DensePredictor, paths: Sequence[Path], batch_size: int, threshold: float
+    predictor: DensePredictor, paths: Sequence[Name], batch_size: int, threshold: float, fetch: Fetch = as_it_is
 ) -> Iterator[DensePrediction]:
     """Predictions in the order of `paths`, of objects those of at least `threshold`; at most two batches are in
     memory."""
@@ -72,7 +74,7 @@ def predict_files(
     def read(index: int) -> tuple[DensePrediction, Any]:
         path = paths[index]
         try:
-            pixels = np.array(load_image(path))
+            pixels = np.array(load_image(fetch(path)))
         except BadImageError as error:
             return DensePrediction(path, np.zeros((0, 0, 3), dtype=np.uint8), {}, str(error)), None
         return DensePrediction(path, pixels, {}), predictor.prepare(pixels)
@@ -118,13 +120,18 @@ def describe_objects(answer: Answer, classes: Sequence[str]) -> tuple[dict[str, 
 
 def describe_pixels(answer: Answer, classes: Sequence[str]) -> tuple[dict[str, Any], str]:
     """For JSON: the share of the picture of each class that occurs, the largest first; and a line of them."""
-    counts = np.bincount(answer["semantic"].reshape(-1), minlength=len(classes))[: len(classes)]
-    shares: Array = counts / answer["semantic"].size
-    order = [int(label) for label in np.argsort(-shares, kind="stable") if shares[label]]
-    rows = [{"class": classes[label], "share": round(float(shares[label]), 6)} for label in order]
+    shares = measure_shares(answer["semantic"], len(classes))
+    rows = [{"class": classes[label], "share": round(share, 6)} for label, share in shares]
     # What would be shown as 0.0 % says nothing to a person.
-    shown = [label for label in order if shares[label] >= 0.0005]
-    return {"classes": rows}, ", ".join(f"{escape(classes[label])} {100 * shares[label]:.1f}%" for label in shown)
+    shown = [f"{escape(classes[label])} {100 * share:.1f}%" for label, share in shares if share >= 0.0005]
+    return {"classes": rows}, ", ".join(shown)
+
+
+def measure_shares(labels: Array, num_classes: int) -> list[tuple[int, float]]:
+    """Of each class that occurs in [H, W] its number and its share of the pixels in (0, 1], the largest first."""
+    counts = np.bincount(labels.reshape(-1), minlength=num_classes)[:num_classes]
+    shares: Array = counts / labels.size
+    return [(int(label), float(shares[label])) for label in np.argsort(-shares, kind="stable") if shares[label]]
 
 
 class Saver:
@@ -167,7 +174,7 @@ class Saver:
 
     def _note(self, prediction: DensePrediction) -> None:
         height, width = prediction.pixels.shape[:2]
-        name = prediction.path.relative_to(find_root(self.paths)).as_posix()
+        name = Path(prediction.path).relative_to(find_root(self.paths)).as_posix()
         number = len(self.images) + 1
         self.images.append({"id": number, "file_name": name, "width": width, "height": height})
         masks = prediction.answer.get("masks")

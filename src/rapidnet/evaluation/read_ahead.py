@@ -2,9 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
+from rapidnet.images import Source
+
 Item = TypeVar("Item")
+Name = str | Path
+"""What a picture is called: the path of a file, or a URL."""
+Fetch = Callable[[Name], Source]
+"""What holds the picture of a name; raises BadImageError."""
+
+
+def as_it_is(name: Name) -> Source:
+    """A picture on the disk."""
+    return name
 
 
 def read_batches(read: Callable[[int], Item], count: int, batch_size: int) -> Iterator[list[Item]]:

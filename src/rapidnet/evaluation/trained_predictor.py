@@ -10,7 +10,7 @@ from rapidnet.config import Weights
 from rapidnet.data.transforms import ImageTransform
 from rapidnet.evaluation.classification import Predict, build_predict
 from rapidnet.evaluation.trained import Trained, load_trained
-from rapidnet.images import load_image
+from rapidnet.images import Source, load_image
 from rapidnet.models import reparameterize
 from rapidnet.runtimes.network import Array
 
@@ -24,7 +24,7 @@ class TrainedPredictor:
     transform: ImageTransform
     run: Predict
 
-    def prepare(self, image: str | Path) -> Array:
+    def prepare(self, image: Source) -> Array:
         """The file of a photograph -> uint8 [3, S, S]; raises BadImageError."""
         return self.transform(load_image(image)).numpy()
 

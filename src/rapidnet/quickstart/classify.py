@@ -100,7 +100,8 @@ def predict_examples(trained: Trained, folder: Path, console: Console) -> list[t
         Image.fromarray(scene.image).save(path)
         labels[path] = scenes.classes[int(scene.labels[0])]
     predictor = build_trained_predictor(trained)
-    examples = [(prediction, labels[prediction.path]) for prediction in predict_files(predictor, sorted(labels), 3, 32)]
+    predictions = predict_files(predictor, sorted(labels), 3, 32)
+    examples = [(prediction, labels[Path(prediction.path)]) for prediction in predictions]
     right = sum(prediction.answers[0][0] == label for prediction, label in examples)
     console.print(
         f"{right} of {len(examples)} pictures named right; try: rapidnet predict {folder.parent / 'run'} {folder}"
