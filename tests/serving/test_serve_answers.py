@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from PIL import Image
 from servers import CLASSES, Server, encode, make_classifier, make_dense, serve, share
 
 from rapidnet.config import PredictConfig
+from rapidnet.errors import UserError
 from rapidnet.evaluation.predict import run_predict
 from rapidnet.runtimes.bundle import open_bundle, read_card
+from rapidnet.serving.answers import bound_pixels, build_answerer
 
 SIZES = ((90, 60), (64, 64), (50, 120), (400, 300))
 
@@ -36,10 +39,17 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found | {"classifier": share(tmp_path_factory, "classifier", make_classifier)}
 
 
-@pytest.fixture(scope="module", params=["classifier", "fcos", "semantic_fpn"])
-def served(request: pytest.FixtureRequest, bundles: dict[str, Path]) -> Iterator[tuple[str, Path, Server]]:
-    with serve(bundles[request.param]) as server:
-        yield request.param, bundles[request.param], server
+@pytest.fixture(
+    scope="module",
+    params=["classifier", "fcos", "semantic_fpn", pytest.param("mask_rcnn", marks=pytest.mark.slow)],
+)
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path, Server]]:
+    name = request.param
+    bundle = share(tmp_path_factory, name, make_classifier if name == "classifier" else make_dense(name))
+    with serve(bundle) as server:
+        yield name, bundle, server
 
 
 def predict(bundle: Path, images: Path, capsys: pytest.CaptureFixture, **options: Any) -> list[dict[str, Any]]:
@@ -65,7 +75,7 @@ def test_answers_are_those_of_predict(
     card = read_card(bundle)
     told = response.json()
     assert told["bundle"] == bundle.name and told["sha256"] == card["files"]["model.onnx"]
-    if name == "fcos":
+    if name in ("fcos", "mask_rcnn"):
         assert any(row["detections"] for row in expected)
 
 
@@ -114,3 +124,17 @@ def test_top_and_threshold(bundles: dict[str, Path], pictures: Path, capsys: pyt
             counts.append(len(result["detections"]))
         assert counts[0] > counts[-1] == 0
         assert server.post(data, top=3).status_code == 422
+
+
+def test_features_alone_are_no_answers(bundles: dict[str, Path]) -> None:
+    bundle = open_bundle(bundles["fcos"])
+    card = {key: value for key, value in bundle.card.items() if key != "answers"}
+    with pytest.raises(UserError, match="answers with boxes, scores alone; export it with --part whole"):
+        build_answerer(replace(bundle, card=card), 1000)
+
+
+def test_masks_bound_the_picture(bundles: dict[str, Path]) -> None:
+    bundle = open_bundle(bundles["fcos"])
+    assert bound_pixels(bundle, 25_000_000) == 25_000_000
+    outputs = [{"name": "masks", "shape": [1, 100, 28, 28]}]
+    assert bound_pixels(replace(bundle, card=bundle.card | {"outputs": outputs}), 25_000_000) == (1 << 30) // 100

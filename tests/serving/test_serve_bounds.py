@@ -278,7 +278,7 @@ def test_a_full_queue_says_when_to_come_again(classifier: Path) -> None:
 
 def test_answers_and_uploads_have_a_time_limit(classifier: Path) -> None:
     slow = Slow(5)
-    with serve(classifier, change=slow, timeout_seconds=0.4) as server:
+    with serve(classifier, change=slow, timeout_seconds=0.4, max_batch=1, readers=1) as server:
         started = time.perf_counter()
         response = server.post(encode())
         assert check_error(response, "timed_out") == "there was no answer within 0.4 seconds"
@@ -294,6 +294,12 @@ def test_answers_and_uploads_have_a_time_limit(classifier: Path) -> None:
             check_error(client.post("/v1/predict", content=drip(), headers=kind), "upload_timed_out")
         slow.free.set()
         assert server.running.service.inside == 0
+        # Some were being decoded, some waited for that when their time was over; nobody waits for them.
+        slow.free.clear()
+        assert {response.status_code for response in send_many(server, 12)} == {429}
+        slow.free.set()
+        assert server.post(encode()).status_code == 200
+        assert server.running.service.batcher.expected == 0
 
 
 def test_all_uploads_together_have_a_bound(classifier: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from rapidnet.data.object_masks import MAX_MASK_BYTES
+from rapidnet.errors import UserError
 from rapidnet.evaluation.predict import Prediction, rank_classes
 from rapidnet.evaluation.predict_dense import describe_objects, describe_pixels, keep_sure
 from rapidnet.images import prepare_image
@@ -109,4 +110,11 @@ def encode_png(numbers: Array) -> str:
 
 
 def build_answerer(bundle: Bundle, max_pixels: int) -> Answerer:
-    return ClassAnswerer(bundle, max_pixels) if "output" in bundle.card else DenseAnswerer(bundle, max_pixels)
+    """Raises UserError for a bundle of features alone, which answers nothing."""
+    if "output" in bundle.card:
+        return ClassAnswerer(bundle, max_pixels)
+    if bundle.card.get("answers", {}).get("kind") not in ANSWERS:
+        raise UserError(
+            f"{bundle.path} answers with {', '.join(bundle.output_names)} alone; export it with --part whole"
+        )
+    return DenseAnswerer(bundle, max_pixels)

@@ -174,8 +174,11 @@ def build(
         )
     )  # fmt: skip
     metrics.watch("connections", "Open connections.", lambda: len(server.server_state.connections))
-    logger = logging.getLogger("uvicorn.error")
-    logger.handlers, logger.propagate = [Forwarded(log)], False
+    for name in ("uvicorn.error", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [Forwarded(log)], False
+    # What it has to say of a broken form, the refusal says.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     return Running(config, service, guard, log, server)
 
 
@@ -206,7 +209,7 @@ async def run(running: Running, listener: socket.socket, tell: Callable[[], None
         await asyncio.sleep(TICK if cut else 0)
         for task in (warming, stopping):
             task.cancel()
-    service.stop()
+    service.stop(CLOSE_SECONDS)
     note(running, "stopped", unfinished=cut)
     log.close()
     return CUT if cut else 0

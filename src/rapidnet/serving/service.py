@@ -77,9 +77,11 @@ class Service:
             await asyncio.gather(*futures)
         self.warm = True
 
-    def stop(self) -> None:
+    def stop(self, seconds: float) -> None:
+        """End the threads; waits so long for the network, which should not be left in the middle of a call."""
         self.batcher.stop()
         self.readers.shutdown(wait=False, cancel_futures=True)
+        self.batcher.thread.join(seconds)
 
     def check_open(self) -> None:
         """Raise RefusedError while the server drains."""
@@ -120,14 +122,15 @@ class Service:
         loop = asyncio.get_running_loop()
         place = Place(loop.create_future())
         self.batcher.expect(1)
-        async with self.decoded:
-            reading = self.readers.submit(self._read, upload, place)
-            try:
+        reading = None
+        try:
+            async with self.decoded:
+                reading = self.readers.submit(self._read, upload, place)
                 computed, batch = await place.future
-            finally:
-                # One that was never begun will not come.
-                if reading.cancel():
-                    self.batcher.expect(-1)
+        finally:
+            # One whose reading was never begun will not come.
+            if reading is None or reading.cancel():
+                self.batcher.expect(-1)
         prepared = place.prepared
         assert prepared is not None
         if self.answerer.quick:
