@@ -5,8 +5,14 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 
-const RUNTIME = "onnxruntime-web";
-const installed = JSON.parse(readFileSync(`node_modules/${RUNTIME}/package.json`, "utf8")) as { version: string };
+/** Format of a bundle -> the package that runs it. */
+const PACKAGES = { onnx: "onnxruntime-web", litert: "@litertjs/core" };
+const RUNTIMES = Object.fromEntries(
+  Object.entries(PACKAGES).map(([format, name]) => {
+    const installed = JSON.parse(readFileSync(`node_modules/${name}/package.json`, "utf8")) as { version: string };
+    return [format, `${name} ${installed.version}`];
+  }),
+);
 const OUT = process.env.RAPIDNET_PAGE ?? "../src/rapidnet/serving/page";
 
 /** Also sent by rapidnet serve, and by the service worker where a server sends none. */
@@ -24,7 +30,7 @@ const POLICY = [
 ].join("; ");
 
 /** Not kept before they are asked for: tens of megabytes that many browsers never need. */
-const ON_DEMAND = /\.(asyncify|jspi)\b.*\.(wasm|mjs)$/;
+const ON_DEMAND = /(\.(asyncify|jspi)\b.*\.(wasm|mjs)|litert_wasm_.*\.(wasm|js))$/;
 
 function listFiles(folder: string): string[] {
   return readdirSync(folder).flatMap((name) => {
@@ -59,7 +65,7 @@ function fillIn(): Plugin {
 
 export default defineConfig({
   base: "./",
-  define: { __CSP__: JSON.stringify(POLICY), __RUNTIME__: JSON.stringify(`${RUNTIME} ${installed.version}`) },
+  define: { __CSP__: JSON.stringify(POLICY), __RUNTIMES__: JSON.stringify(RUNTIMES) },
   // The runtime's own WebAssembly and glue are files of the page, not parts of a script.
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser"] },
   plugins: [fillIn()],

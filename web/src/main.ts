@@ -1,6 +1,6 @@
 // How do the parts of the page work together?
 
-import { type OpenBundle, openBundle, type BundleSource, listServed } from "./bundle/files.ts";
+import { type BundleSource, listServed, type OpenBundle, openBundle } from "./bundle/files.ts";
 import { prune } from "./bundle/stored.ts";
 import { PageError } from "./errors.ts";
 import { showOffline, startOffline } from "./offline/registration.ts";
@@ -160,7 +160,7 @@ async function start(): Promise<void> {
       await runBench(engine, bundle as OpenBundle, await chooseSample());
     });
   find("where", HTMLSpanElement).textContent =
-    `It came from ${location.host}, and runs onnxruntime-web ${__RUNTIME__.split(" ")[1]}.`;
+    `It came from ${location.host}, and runs ${Object.values(__RUNTIMES__).join(" and ")}.`;
   const served = await listServed();
   if (served.length === 0) {
     find("facts", HTMLParagraphElement).textContent =

@@ -59,7 +59,7 @@ export function buildReport(
     rapidnet_page_bench: LAYOUT,
     time: new Date().toISOString(),
     page: __PAGE_VERSION__,
-    runtime: __RUNTIME__,
+    runtime: __RUNTIMES__[card.format],
     bundle: {
       name,
       model: card.model,

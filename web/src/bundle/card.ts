@@ -7,6 +7,8 @@ import { computeHash } from "./hash.ts";
 export const CARD = "card.json";
 export const GOLDEN = "golden.npz";
 const CARD_VERSION = 1;
+/** Those with an engine in run/engines.ts. */
+const FORMATS = ["onnx", "litert"];
 
 export type Task = "classification" | "multilabel" | "detect" | "instance" | "semantic";
 
@@ -91,9 +93,9 @@ export async function readCard(text: string, where: string): Promise<Card> {
       `The card of ${where} was changed after it was written: its card_sha256 does not match; export it again.`,
     );
   }
-  if (card.format !== "onnx") {
+  if (!FORMATS.includes(card.format)) {
     throw new PageError(
-      `${where} is for ${card.format}, and browsers run ONNX; export it with rapidnet export RUN --format onnx.`,
+      `${where} is for ${card.format}, and browsers run ONNX and LiteRT; export it with rapidnet export RUN --format litert.`,
     );
   }
   if (!isClassifier(card) && !["points", "slots", "logits"].includes(card.answers?.kind ?? "")) {

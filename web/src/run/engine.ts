@@ -46,7 +46,7 @@ export class Engine {
     this.runner?.close();
     this.runner = undefined;
     this.bundle = bundle;
-    const offers = await listOffers();
+    const offers = await listOffers(bundle.card);
     this.candidates = offers.map((offer) => ({
       offer,
       state: offer.unavailable ? "failed" : "waiting",

@@ -2,7 +2,8 @@
 
 import type { Outputs } from "../answers/answer.ts";
 import type { Card } from "../bundle/card.ts";
-import { openSession } from "./engines.ts";
+import { PageError } from "../errors.ts";
+import { ENGINES } from "./engines.ts";
 import type { BackendId } from "./offers.ts";
 
 export interface Network {
@@ -16,21 +17,19 @@ export async function openNetwork(
   model: Uint8Array,
   card: Card,
 ): Promise<Network> {
-  const { ort, session } = await openSession(backend, threads, model);
+  const open = ENGINES[card.format]?.[backend];
+  if (!open) throw new PageError(`Bundles for ${card.format} do not run in ${backend}; choose another backend.`);
+  const run = await open(model, threads, card);
   const batch = card.input.min_batch;
   return {
     run: async (pixels, { height, width }) => {
       const one = card.input.dtype === "float32" ? normalise(pixels, card.preprocessing) : pixels;
-      const data = batch > 1 ? repeat(one, batch) : one;
-      const tensor = new ort.Tensor(card.input.dtype, data as Uint8Array, [batch, 3, height, width]);
-      const found = await session.run({ [session.inputNames[0]]: tensor });
+      const found = await run(batch > 1 ? repeat(one, batch) : one, [batch, 3, height, width]);
       const outputs: Outputs = {};
-      for (const name of session.outputNames) {
-        const { dims, data: values } = found[name];
-        const own = values.length / dims[0];
-        // Numbers of classes come as 64-bit integers.
-        const first = (values as Float32Array).subarray(0, own);
+      for (const [name, { dims, data }] of Object.entries(found)) {
+        const first = (data as Float32Array).subarray(0, data.length / dims[0]);
         outputs[name] = {
+          // Numbers of classes come as integers.
           data: first instanceof Float32Array ? first : Float32Array.from(first as Iterable<number | bigint>, Number),
           dims: [1, ...dims.slice(1)],
         };
