@@ -161,6 +161,11 @@ async function start(): Promise<void> {
     });
   find("where", HTMLSpanElement).textContent =
     `It came from ${location.host}, and runs ${Object.values(__RUNTIMES__).join(" and ")}.`;
+  if (new URLSearchParams(location.search).has("turns")) {
+    const { turns } = await import("./bench/turns.ts");
+    Object.assign(window, { turns });
+    return;
+  }
   const served = await listServed();
   if (served.length === 0) {
     find("facts", HTMLParagraphElement).textContent =

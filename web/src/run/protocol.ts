@@ -44,6 +44,7 @@ export interface Calls {
   answer: { asks: { file?: Blob; frame?: ImageBitmap; name: string }; gives: Answered };
   glance: { asks: Record<string, never>; gives: { agrees: boolean; checks: Check[]; firstMs: number } };
   time: { asks: { milliseconds: number }; gives: { median: number; runs: number } };
+  runs: { asks: { runs: number }; gives: { times: number[] } };
   verify: { asks: Record<string, never>; gives: Certificate };
   bench: { asks: { mode: ModeName; file: Blob; name: string }; gives: BenchResult };
   stop: { asks: Record<string, never>; gives: undefined };

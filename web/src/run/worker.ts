@@ -50,6 +50,12 @@ const handlers: Handlers = {
     }
     return { median: median(times), runs: times.length };
   },
+  runs: async ({ runs }) => {
+    const input = pickInput(golden, 0);
+    const times: number[] = [];
+    while (times.length < runs) times.push(await time(() => runGolden(input)));
+    return { times };
+  },
   verify: async (_, report) => {
     await readGoldenOnce();
     return certify(card, golden, runGolden, report);
