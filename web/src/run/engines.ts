@@ -3,7 +3,7 @@
 import type { Card } from "../bundle/card.ts";
 import { openLiteRt } from "./litert.ts";
 import type { BackendId } from "./offers.ts";
-import { openWasm, openWebGpu, openWebNn } from "./onnx.ts";
+import { openWasm, openWebGpu } from "./onnx.ts";
 
 /** One input [B, 3, H, W] -> outputs by name, the batch first; numbers of classes may be integers of any kind. */
 export type Run = (
@@ -15,6 +15,6 @@ export type Run = (
 export type OpenArtifact = (model: Uint8Array, threads: number, card: Card) => Promise<Run>;
 
 export const ENGINES: Record<string, Partial<Record<BackendId, OpenArtifact>>> = {
-  onnx: { wasm: openWasm, webgpu: openWebGpu, webnn: openWebNn },
+  onnx: { wasm: openWasm, webgpu: openWebGpu },
   litert: { wasm: openLiteRt },
 };

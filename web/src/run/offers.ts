@@ -2,7 +2,7 @@
 
 import type { Card } from "../bundle/card.ts";
 
-export type BackendId = "wasm" | "webgpu" | "webnn";
+export type BackendId = "wasm" | "webgpu";
 
 /** What can be tried. unavailable: why not, in words; software: too slow to be measured unasked. */
 export interface Offer {
@@ -14,11 +14,11 @@ export interface Offer {
 }
 
 /** Format -> what opens it. */
-const BACKENDS: Record<string, BackendId[]> = { onnx: ["wasm", "webgpu", "webnn"], litert: ["wasm"] };
+const BACKENDS: Record<string, BackendId[]> = { onnx: ["wasm", "webgpu"], litert: ["wasm"] };
 /** More threads than this have not paid for networks of this size. */
 const MOST_THREADS = 8;
 
-const OFFERS: Record<BackendId, (card: Card) => Promise<Offer[]>> = {
+const OFFERS: Record<BackendId, () => Promise<Offer[]>> = {
   wasm: async () =>
     listThreads().map((threads) => ({
       backend: "wasm",
@@ -36,15 +36,6 @@ const OFFERS: Record<BackendId, (card: Card) => Promise<Offer[]>> = {
       { backend: "webgpu", threads: 1, title: software ? "WebGPU, in software" : "WebGPU", unavailable, software },
     ];
   },
-  webnn: async ({ precision }) => {
-    const unavailable =
-      precision === "int8"
-        ? "eight-bit graphs have crashed tabs there"
-        : (await opensContext())
-          ? ""
-          : "this browser has none for pages";
-    return [{ backend: "webnn", threads: 1, title: "WebNN, on the processor", unavailable, software: false }];
-  },
 };
 
 /** 1, 2, 4 and so on up to the processors there are; one where the page is not isolated. */
@@ -54,19 +45,8 @@ function listThreads(): number[] {
   return [...new Set([...powers, most])];
 }
 
-async function opensContext(): Promise<boolean> {
-  const { ml } = navigator as Navigator & { ml?: { createContext(options: object): Promise<{ destroy?(): void }> } };
-  try {
-    const context = await ml?.createContext({ deviceType: "cpu" });
-    context?.destroy?.();
-    return context !== undefined;
-  } catch {
-    return false;
-  }
-}
-
 export async function listOffers(card: Card): Promise<Offer[]> {
-  return (await Promise.all(BACKENDS[card.format].map((backend) => OFFERS[backend](card)))).flat();
+  return (await Promise.all(BACKENDS[card.format].map((backend) => OFFERS[backend]()))).flat();
 }
 
 /** Why there is one thread only; empty where there may be more. */

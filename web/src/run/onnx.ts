@@ -27,7 +27,7 @@ const loadWaiting = async (): Promise<Library> =>
     ? { ort: await import("onnxruntime-web/jspi"), glue: jspiGlue, wasm: jspiWasm }
     : { ort: await import("onnxruntime-web/webgpu"), glue: asyncifyGlue, wasm: asyncifyWasm };
 
-function open(load: () => Promise<Library>, provider: Ort.InferenceSession.ExecutionProviderConfig): OpenArtifact {
+function open(load: () => Promise<Library>, provider: string): OpenArtifact {
   return async (model, threads, card) => {
     const { ort, glue, wasm } = await load();
     const place = (url: string) => new URL(url, import.meta.url).href;
@@ -50,4 +50,3 @@ function open(load: () => Promise<Library>, provider: Ort.InferenceSession.Execu
 
 export const openWasm = open(loadPlain, "wasm");
 export const openWebGpu = open(loadWaiting, "webgpu");
-export const openWebNn = open(loadWaiting, { name: "webnn", deviceType: "cpu" });
