@@ -26,7 +26,7 @@ export const openLiteRt: OpenArtifact = async (model, threads) => {
   const library = await import("@litertjs/core");
   const [glue, wasm] = await chooseBuild(library, threads);
   await loadGlue(glue, wasm);
-  await library.loadLiteRt(glue, { threads: threads > 1 });
+  await library.loadLiteRt("loaded already/", { threads: threads > 1 });
   const compiled = await library.loadAndCompile(model, { accelerator: "wasm", cpuOptions: { numThreads: threads } });
   const names = compiled.getOutputDetails().map(({ name }) => name);
   return ((data, dims) => runOnce(library, compiled, names, data, dims)) satisfies Run;
