@@ -39,7 +39,7 @@ const SHOW: { [K in Answer["kind"]]: (card: Card, answer: Extract<Answer, { kind
     const said = best.map((i) => `${card.classes[i]} ${formatShare(probabilities[i])}`);
     const rows = best.map((i) => {
       const fill = make("i");
-      fill.style.transform = `scaleX(${probabilities[i]})`;
+      fill.style.width = `${100 * probabilities[i]}%`;
       return make(
         "li",
         { class: multilabel && probabilities[i] < LIKELY ? "off" : "" },
