@@ -1,7 +1,7 @@
 // Where do pictures come from: a file chosen, taken, dropped or pasted, or a sample; and bundles, which come likewise?
 
-import { findBundles } from "../bundle/files.ts";
 import type { BundleSource } from "../bundle/files.ts";
+import { findBundles } from "../bundle/files.ts";
 import { PageError } from "../errors.ts";
 import { find, make } from "./dom.ts";
 
