@@ -2,8 +2,8 @@
 
     python scripts/page_pictures.py
 
-Samples: digits of the UCI Optical Recognition set (CC BY 4.0, through scikit-learn) over photographs of scikit-image's
-and scikit-learn's packages, of the validation split, and scikit-image's cat (CC0). Icons: a dilated kernel.
+Samples: digits of the UCI Optical Recognition set (CC BY 4.0, through scikit-learn) over photographs that scikit-image
+has from the public domain (CC0: cat, coffee, rocket), and the cat alone. Icons: a dilated kernel.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ from rapidnet.data.builtin_objects import BuiltinObjects
 
 PUBLIC = Path(__file__).parent.parent / "web" / "public"
 SIDE, CAT_SIDE = 288, 360
-# name -> which validation scene, of one digit or of several.
-SCENES = {"seven": (BuiltinScenes, 7), "three": (BuiltinScenes, 13)}
-OBJECTS = {"several": 4, "crowd": 22}
+# name -> which validation scene, of one digit or of several; those over CC0 photographs alone.
+SCENES = {"four": 4, "two": 12}
+OBJECTS = {"several": 27, "coffee": 11}
 
 PAPER, INK = (11, 107, 87), (245, 244, 240)
 # (places from the middle, radius, opacity): the taps of dilation 1 inside those of dilation 2.
@@ -29,7 +29,7 @@ GRID = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
 
 def write_samples(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    images = {name: kind("val", 100, SIDE).scene(index).image for name, (kind, index) in SCENES.items()}
+    images = {name: BuiltinScenes("val", 100, SIDE).scene(index).image for name, index in SCENES.items()}
     images |= {name: BuiltinObjects("val", 100, SIDE, "detect").scene(index).image for name, index in OBJECTS.items()}
     cat = Image.fromarray(data.chelsea())
     images["cat"] = np.asarray(cat.resize((CAT_SIDE, round(CAT_SIDE * cat.height / cat.width))))

@@ -106,6 +106,19 @@ function enlargeBoxes(boxes: Float32Array, { size, inside }: Placed): Float32Arr
   return boxes.map((edge, i) => edge * (i % 2 ? down : across));
 }
 
+/** The objects whose score is at least `threshold`; other answers as they are. They come best first. */
+export function keepSure(answer: Answer, threshold: number): Answer {
+  if (answer.kind !== "objects") return answer;
+  const count = answer.scores.filter((score) => score >= threshold).length;
+  return {
+    kind: "objects",
+    boxes: answer.boxes.subarray(0, 4 * count),
+    scores: answer.scores.subarray(0, count),
+    labels: answer.labels.subarray(0, count),
+    ...(answer.masks && { masks: answer.masks.slice(0, count) }),
+  };
+}
+
 /** Numbers of the likeliest classes, the best first; of equal ones the later, as everywhere in rapidnet. */
 export function rank(probabilities: Float32Array, count: number): number[] {
   return [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a] || b - a).slice(0, count);

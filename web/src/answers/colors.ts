@@ -1,5 +1,7 @@
 // Which colour has a class? The one it has in every picture that rapidnet draws (rapidnet.evaluation.dense_colors).
 
+import { roundHalfEven } from "../pictures/prepare.ts";
+
 export type Color = [red: number, green: number, blue: number];
 
 // matplotlib's tab20: the strong ones first, then their pale companions.
@@ -37,7 +39,7 @@ function fromHsv(hue: number, saturation: number, value: number): Color {
     [rising, low, value],
     [value, low, falling],
   ];
-  return sectors[sector % 6].map((part) => Math.round(part * 255)) as Color;
+  return sectors[sector % 6].map((part) => roundHalfEven(part * 255)) as Color;
 }
 
 /** Black or white, whichever is easier to read on a colour (relative luminance, WCAG 2). */

@@ -3,6 +3,7 @@
 
 /// <reference lib="webworker" />
 export {};
+
 declare const self: ServiceWorkerGlobalScope;
 
 // Both are filled in when the page is built.

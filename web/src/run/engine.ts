@@ -63,7 +63,9 @@ export class Engine {
     if (opening !== this.opening) return;
     if (!this.runner) {
       const reasons = this.candidates.map(({ offer, why }) => `${offer.title}: ${why}`).join("; ");
-      throw new PageError(`No backend of this browser runs ${bundle.name} with the certified numbers (${reasons}).`);
+      throw new PageError(
+        `No backend of this browser gives the certified numbers of ${bundle.name} (${reasons}). Verify on this device shows all figures.`,
+      );
     }
     void this.tryAll(order, opening);
   }

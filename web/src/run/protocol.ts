@@ -1,8 +1,8 @@
 // What do the page and its worker say to each other?
 
 import type { Answer } from "../answers/answer.ts";
-import type { Estimate } from "../bench/statistics.ts";
 import type { ModeName } from "../bench/schedule.ts";
+import type { Estimate } from "../bench/statistics.ts";
 import type { Card } from "../bundle/card.ts";
 import type { Certificate } from "../verify/certificate.ts";
 import type { Check } from "../verify/checks.ts";

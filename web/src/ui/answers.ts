@@ -31,6 +31,14 @@ export function showAnswer(card: Card, { answer, steps, note, width, height }: A
   return SHOW[answer.kind](card, answer as never, { width, height });
 }
 
+/** The least score that is shown; the slider for it is there where there are scores to choose from. */
+export function readThreshold(objects: boolean): number {
+  find("sureness", HTMLLabelElement).hidden = !objects;
+  const slider = find("threshold", HTMLInputElement);
+  find("sureness-value", HTMLOutputElement).textContent = `${Math.round(100 * slider.valueAsNumber)}%`;
+  return slider.valueAsNumber;
+}
+
 type Size = { width: number; height: number };
 const SHOW: { [K in Answer["kind"]]: (card: Card, answer: Extract<Answer, { kind: K }>, size: Size) => string } = {
   classes: (card, { probabilities }) => {
@@ -39,7 +47,7 @@ const SHOW: { [K in Answer["kind"]]: (card: Card, answer: Extract<Answer, { kind
     const said = best.map((i) => `${card.classes[i]} ${formatShare(probabilities[i])}`);
     const rows = best.map((i) => {
       const fill = make("i");
-      fill.style.transform = `scaleX(${probabilities[i]})`;
+      fill.style.width = `${100 * probabilities[i]}%`;
       return make(
         "li",
         { class: multilabel && probabilities[i] < LIKELY ? "off" : "" },
@@ -86,7 +94,7 @@ function showObjects(card: Card, answer: ObjectAnswer, size: Size): string {
     item.onmouseleave = () => redraw();
     return item;
   });
-  const title = count === 0 ? "Nothing found" : count === 1 ? "1 object" : `${count} objects`;
+  const title = count === 0 ? "Nothing sure" : count === 1 ? "1 object" : `${count} objects`;
   const rest = count > LISTED ? make("p", { class: "soft" }, `and ${count - LISTED} with less`) : undefined;
   place.replaceChildren(showBest(title, ""), make("ul", { class: "found" }, ...items), rest ?? "");
   const said = [...answer.scores.keys()]

@@ -6,7 +6,7 @@ import type { Estimate } from "../bench/statistics.ts";
 import type { OpenBundle } from "../bundle/files.ts";
 import { PageError } from "../errors.ts";
 import type { Engine } from "../run/engine.ts";
-import type { BenchResult } from "../run/protocol.ts";
+import type { BenchResult, Steps } from "../run/protocol.ts";
 import { announce } from "./announce.ts";
 import { find, formatMs, formatShare, make, makeTable } from "./dom.ts";
 import { verified } from "./verify_panel.ts";
@@ -75,33 +75,34 @@ function show(report: Report, { estimate, steps, stepRuns }: BenchResult, title:
     make("span", { class: "soft" }, describe(report, steady, title)),
   );
   const reasons = steady ? [] : [make("p", { class: "fail" }, `No headline: ${estimate.reasons.join("; ")}.`)];
-  const split = make("div", { class: "split" });
-  split.setAttribute("aria-hidden", "true");
-  const values = [steps.decode, steps.resize, steps.network, steps.post];
-  for (const value of values) {
-    const part = make("i");
-    part.style.flexGrow = String(Math.max(value, 0.01));
-    split.append(part);
-  }
-  const words = ["decode", "resize", "network", "answer"]
-    .map((name, i) => `${name} ${formatMs(values[i])}`)
-    .join(" · ");
-  const way = make(
-    "p",
-    { class: "figures soft" },
-    `From a file to the answer (${report.steps_picture}, medians of ${stepRuns}): ${words}`,
-  );
+  const way = [
+    showSteps(steps),
+    make("p", { class: "figures soft" }, `From a file to the answer: ${report.steps_picture}, medians of ${stepRuns}.`),
+  ];
   place.replaceChildren(
     big,
     ...reasons,
     makeTable("One run of the network", ["", "here"], listFigures(report, estimate)),
-    split,
-    way,
+    ...way,
     makeDownload(report),
   );
   announce(
     steady ? `Measured: ${formatMs(estimate.p90)} at the 90th percentile` : "The device was not steady; no headline",
   );
+}
+
+/** Decode, resize, network and answer, as shares of a bar and in figures. */
+function showSteps({ decode, resize, network, post }: Steps): HTMLElement {
+  const values = { decode, resize, network, answer: post };
+  const bar = make("div", { class: "split", ariaHidden: "true" });
+  const key = make("ul", { class: "key" });
+  for (const [number, [name, value]] of Object.entries(values).entries()) {
+    const part = make("i", { class: `step-${number}` });
+    part.style.flexGrow = String(value);
+    bar.append(part);
+    key.append(make("li", {}, make("i", { class: `step-${number}` }), `${name} ${formatMs(value)}`));
+  }
+  return make("div", {}, bar, key);
 }
 
 function describe(report: Report, steady: boolean, title: string): string {

@@ -38,8 +38,8 @@ export class Networks {
   add(sources: BundleSource[]): BundleSource | undefined {
     for (const source of sources) {
       const key = source.name.replace(PRECISION, "");
-      let family = this.families.find((one) => one.key === key);
-      if (!family) this.families.push((family = { key, members: [] }));
+      const family = this.families.find((one) => one.key === key) ?? { key, members: [] };
+      if (!this.families.includes(family)) this.families.push(family);
       family.members = [...family.members.filter(({ name }) => name !== source.name), source];
     }
     select.replaceChildren(

@@ -1,7 +1,7 @@
 // Where do pictures come from: a file chosen, taken, dropped or pasted, or a sample; and bundles, which come likewise?
 
-import { findBundles } from "../bundle/files.ts";
 import type { BundleSource } from "../bundle/files.ts";
+import { findBundles } from "../bundle/files.ts";
 import { PageError } from "../errors.ts";
 import { find, make } from "./dom.ts";
 
@@ -13,10 +13,10 @@ export interface Receivers {
 }
 
 const SAMPLES = [
-  { file: "seven", about: "A handwritten digit on a photograph" },
-  { file: "three", about: "Another handwritten digit" },
+  { file: "four", about: "A handwritten digit on a photograph" },
+  { file: "two", about: "Another handwritten digit" },
   { file: "several", about: "Several digits on a photograph" },
-  { file: "crowd", about: "Many digits on a photograph" },
+  { file: "coffee", about: "Digits on a cup of coffee" },
   { file: "cat", about: "A cat" },
 ];
 

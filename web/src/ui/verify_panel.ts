@@ -61,8 +61,8 @@ function showCertificate(offer: Offer, result: Certificate | string, open: boole
 }
 
 const UNITS: Record<Check["unit"], (figure: number) => string> = {
-  dB: (figure) => `${Number.isFinite(figure) ? figure.toFixed(1) : figure > 0 ? "∞" : "none"} dB`,
-  "%": (figure) => `${figure.toFixed(1)}%`,
+  dB: (figure) => `${Number.isFinite(figure) ? figure.toFixed(1).replace(/\.0$/, "") : figure > 0 ? "∞" : "none"} dB`,
+  "%": (figure) => `${figure.toFixed(1).replace(/\.0$/, "")}%`,
   "of the largest value": (figure) => figure.toExponential(1),
 };
 
@@ -74,7 +74,12 @@ function showChecks({ checks, inputs }: Certificate): HTMLElement {
       name,
       UNITS[unit](figure),
       bound === undefined ? "" : `${sign} ${UNITS[unit](bound)}`,
-      make("span", { class: bound === undefined ? "" : passed ? "pass" : "fail" }, verdict),
+      make(
+        "span",
+        { class: bound === undefined ? "soft" : passed ? "pass" : "fail" },
+        make("span", { class: "unseen" }, verdict),
+        make("span", { class: "sign" }),
+      ),
     ];
   });
   return makeTable(

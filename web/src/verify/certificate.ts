@@ -62,7 +62,7 @@ export async function certify(
 }
 
 /** How many inputs of each kind the glance at a backend takes, before it is timed. */
-const GLANCE = 2;
+const GLANCE = 8;
 
 /** Do a few golden answers agree? What a backend must show before it may be chosen; not the whole certificate. */
 export async function glance(card: Card, golden: Golden, run: Run): Promise<{ agrees: boolean; checks: Check[] }> {
