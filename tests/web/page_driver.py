@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Worker
 
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
@@ -19,7 +19,8 @@ Object.defineProperty(navigator, "hardwareConcurrency", { get: () => 2 });
 window.answers = [];
 const plain = (value) => ArrayBuffer.isView(value) ? [...value]
   : Array.isArray(value) ? value.map(plain)
-  : value && value.constructor === Object ? Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)])) : value;
+  : value?.constructor !== Object ? value
+  : Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)]));
 document.addEventListener("rapidnet-answer", ({ detail }) => {
   const { preview, ...rest } = detail;
   window.answers.push(JSON.stringify(plain(rest)));
@@ -37,6 +38,21 @@ DROP = """([place, files]) => {
     : new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
   document.getElementById("stage").dispatchEvent(event);
 }"""
+
+# What a program in the page's place might try, as functions of JavaScript.
+FETCH = "([url, options]) => fetch(url, options).then((response) => response.type, () => 'refused')"
+LOAD_IMAGE = """(url) => new Promise((done) => {
+  const image = new Image();
+  image.onload = image.onerror = (event) => done(event.type);
+  image.src = url;
+})"""
+FOCUSED = """() => {
+  const found = document.activeElement;
+  const name = found.closest("ul, a")?.id || found.id || found.className;
+  return [name, getComputedStyle(found).outlineStyle, found.type ?? ""];
+}"""
+FAULTS = """axe.run().then(({ violations }) =>
+  violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html + node.failureSummary)]))"""
 
 
 class Opened:
@@ -74,7 +90,8 @@ class Opened:
     def wait_ready(self) -> "Opened":
         """Until a backend is in use, and nothing more is measured."""
         self.page.wait_for_selector("#backends small:has-text('in use')", timeout=60_000)
-        self.page.wait_for_selector("#backends .value:has-text('measuring')", state="detached", timeout=60_000)
+        for state in ("queued", "measuring"):
+            self.page.wait_for_selector(f"#backends .value:has-text('{state}')", state="detached", timeout=60_000)
         self.page.wait_for_selector("#busy", state="hidden")
         return self
 
@@ -100,6 +117,17 @@ class Opened:
         self.wait_until(f"answers.length > {before}")
         found: dict[str, Any] = json.loads(self.page.evaluate("answers.at(-1)"))
         return found
+
+    def find_worker(self) -> Worker:
+        """The worker in use. The list also holds ended ones, and threads of the runtime, which hang on a lock."""
+        for worker in self.page.workers:
+            if worker.url.startswith("blob:"):
+                try:
+                    worker.evaluate("1")
+                    return worker
+                except Error:
+                    continue
+        raise AssertionError(f"no worker is at work: {[worker.url for worker in self.page.workers]}")
 
     def verify(self) -> list[str]:
         """The verdict of each backend."""

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
+from page import find_chromium, require_page
+from page_server import PageServer
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 
 from conftest import tiny_config
 from export.dense_runs import write_run
-from page import find_chromium, require_page
-from page_server import PageServer
 from rapidnet.config import ExportConfig, OptimizerConfig
 from rapidnet.export.export import run_export
 from rapidnet.training.train import run_train
@@ -22,8 +23,15 @@ from rapidnet.training.train import run_train
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from static_page import write_site
 
-COLORS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue sky": (60, 90, 220), "sun": (220, 200, 40), "night": (25, 25, 40), "snow": (220, 220, 225)}
-HEADS = ("fcos", "semantic_fpn", "mask_rcnn")
+COLORS = {
+    "red": (200, 40, 40),
+    "green": (40, 180, 60),
+    "blue sky": (60, 90, 220),
+    "sun": (220, 200, 40),
+    "night": (25, 25, 40),
+    "snow": (220, 220, 225),
+}
+HEADS = ("fcos", "semantic_fpn")
 
 
 def write_colors(folder: Path, count: int) -> None:
@@ -37,25 +45,34 @@ def write_colors(folder: Path, count: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Bundles for ONNX Runtime: a classifier in fp32 and int8, a detector, a segmenter, one with masks."""
+def bundles(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Path]:
+    """Bundles for ONNX Runtime: a classifier in fp32 and int8, a detector, a segmenter. Processes share them."""
     require_page()
-    root = tmp_path_factory.mktemp("page")
+    base = tmp_path_factory.getbasetemp()
+    root = (base if worker_id == "master" else base.parent) / "page"
+    with FileLock(f"{root}.lock"):
+        if not (root / "done").is_file():
+            shutil.rmtree(root, ignore_errors=True)
+            export_bundles(root)
+            (root / "done").touch()
+    names = {"classes": "", "int8": ""} | {head: f"-{head}" for head in HEADS}
+    return {
+        key: root / "out" / f"rapidnet_ti{part}-onnx-{'int8' if key == 'int8' else 'fp32'}"
+        for key, part in names.items()
+    }
+
+
+def export_bundles(root: Path) -> None:
     photos = root / "photos"
     for part, count in (("train", 8), ("val", 3)):
         write_colors(photos / part, count)
-    optimizer = OptimizerConfig(lr=2e-2, warmup_epochs=0.5)
-    config = tiny_config(photos, root / "run", epochs=10, optimizer=optimizer)
+    config = tiny_config(photos, root / "run", epochs=10, optimizer=OptimizerConfig(lr=2e-2, warmup_epochs=0.5))
     assert run_train(config, Console(quiet=True)) == 0
+    common = {"output": str(root / "out")}
     for precision in ("fp32", "int8"):
-        config = ExportConfig(str(root / "run"), precision=precision, output=str(root / "out"), check_images=20)
-        assert run_export(config) == 0
+        assert run_export(ExportConfig(str(root / "run"), precision=precision, check_images=20, **common)) == 0
     for head in HEADS:
-        assert run_export(ExportConfig(str(write_run(root / head, head)), output=str(root / "out"), check_images=4)) == 0
-    names = {"classes": "", "int8": ""} | {head: f"-{head}" for head in HEADS}
-    return {
-        key: root / "out" / f"rapidnet_ti{part}-onnx-{'int8' if key == 'int8' else 'fp32'}" for key, part in names.items()
-    }
+        assert run_export(ExportConfig(str(write_run(root / head, head)), check_images=4, **common)) == 0
 
 
 @pytest.fixture(scope="session")

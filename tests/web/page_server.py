@@ -1,4 +1,4 @@
-"""How is a folder served to the page, as a server with isolation headers or as any static host, and what was asked for?"""
+"""How is a folder served to the page, with isolation headers or as any static host does, and what was asked for?"""
 
 import threading
 from functools import partial
@@ -10,7 +10,7 @@ ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Says nothing, and adds the headers that its server asks for."""
+    """Notes what is asked for instead of printing it, and adds the headers that its server wants."""
 
     server: "Server"
 
@@ -19,21 +19,31 @@ class Handler(SimpleHTTPRequestHandler):
             self.send_header(name, value)
         super().end_headers()
 
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_request(self, *_: Any) -> None:
+        self.server.asked.append(f"{self.command} {self.path}")
+
     def log_message(self, *_: Any) -> None:
         pass
 
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
-    headers: dict[str, str] = {}  # noqa: RUF012
+
+    def __init__(self, folder: Path, headers: dict[str, str]) -> None:
+        super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        self.headers = headers
+        self.asked: list[str] = []
 
 
 class PageServer:
     """Serves a folder while it is entered; `stop` before that end is a network that went away."""
 
     def __init__(self, folder: Path, isolated: bool = True) -> None:
-        self.server = Server(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-        self.server.headers = ISOLATION if isolated else {}
+        self.server = Server(folder, ISOLATION if isolated else {})
         self.url = f"http://localhost:{self.server.server_port}/"
         self.running = False
 

@@ -4,17 +4,16 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from page_driver import PHONE, Opened, as_array
-from page_fixtures import browser, bundles, changed, server, site  # noqa: F401
 from page_server import PageServer
 from pictures_to_drop import write_bad, write_others, write_photographs
 from playwright.sync_api import Browser
 
 from rapidnet.runtimes.bundle import open_bundle
 
+pytest_plugins = ("page_fixtures",)
 Bundles = dict[str, Path]
-FCOS, SEMANTIC, MASKS = (f"rapidnet_ti-{head}-onnx" for head in ("fcos", "semantic_fpn", "mask_rcnn"))
+FCOS, SEMANTIC = (f"rapidnet_ti-{head}-onnx" for head in ("fcos", "semantic_fpn"))
 
 
 def test_classes_are_python_s(browser: Browser, server: PageServer, bundles: Bundles, tmp_path: Path) -> None:
@@ -34,6 +33,13 @@ def test_classes_are_python_s(browser: Browser, server: PageServer, bundles: Bun
         for name, path in write_others(tmp_path).items():
             given = as_array(opened.ask(path)["answer"]["probabilities"], -1)
             assert np.abs(given - bundle.predict(bundle.prepare(path)[None])[0]).max() < 0.02, name
+        opened.page.check("#precisions input >> nth=1", force=True)
+        opened.wait_until("document.getElementById('facts').title.endsWith('int8')")
+        opened.wait_ready()
+        eight = open_bundle(bundles["int8"])
+        path = write_photographs(tmp_path)[1]
+        given = as_array(opened.ask(path)["answer"]["probabilities"], -1)
+        assert np.abs(given - eight.predict(eight.prepare(path)[None])[0]).max() < 0.05
     print(f"largest difference of a probability: {largest:.2e}")
     assert largest < 0.02
 
@@ -66,15 +72,6 @@ def test_objects_and_pixels_are_python_s(
         own = open_bundle(bundles["semantic_fpn"]).answer(path)["semantic"]
         given = as_array(found["semantic"], *own.shape)
         assert (given == own).mean() > 0.995 and (np.roll(given, 3, 1) == own).mean() < 0.995
-
-        opened.choose_family(MASKS)
-        found, expected = opened.ask(path)["answer"], open_bundle(bundles["mask_rcnn"]).answer(path)
-        assert found["labels"] == expected["labels"].tolist() and len(found["labels"]) > 0
-        for mask, own in zip(found["masks"], expected["masks"], strict=True):
-            whole = np.zeros(own.shape, dtype=bool)
-            part = as_array(mask["data"], mask["height"], mask["width"]).astype(bool)
-            whole[mask["top"] : mask["top"] + mask["height"], mask["left"] : mask["left"] + mask["width"]] = part
-            assert (whole == own).mean() > 0.995
 
 
 def test_every_source_and_every_bad_file(browser: Browser, server: PageServer, tmp_path: Path) -> None:
@@ -148,18 +145,3 @@ def test_wrong_numbers_fail(browser: Browser, server: PageServer, changed: Path)
         opened.page.set_input_files("#files", files)
         opened.wait_problem("certified numbers")
         assert set(opened.verify()) == {"Failed"}
-
-
-@pytest.mark.parametrize("name", ["int8"])
-def test_the_switch_to_another_precision(
-    browser: Browser, server: PageServer, bundles: Bundles, tmp_path: Path, name: str
-) -> None:
-    path = write_photographs(tmp_path)[0]
-    with Opened(browser, server.url) as opened:
-        opened.wait_ready()
-        opened.page.check("#precisions input >> nth=1", force=True)
-        opened.wait_until("document.getElementById('facts').title.endsWith('int8')")
-        opened.wait_ready()
-        found = as_array(opened.ask(path)["answer"]["probabilities"], -1)
-    bundle = open_bundle(bundles[name])
-    assert np.abs(found - bundle.predict(bundle.prepare(path)[None])[0]).max() < 0.1
