@@ -47,16 +47,19 @@ def list_dots() -> list[tuple[float, float, float, float]]:
 def write_icons(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     circles = "".join(
-        f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" fill-opacity="{opacity:g}"/>' for x, y, radius, opacity in list_dots()
+        f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" fill-opacity="{opacity:g}"/>'
+        for x, y, radius, opacity in list_dots()
     )
-    colors = ["#%02x%02x%02x" % color for color in (PAPER, INK)]
+    paper, ink = ("#" + bytes(color).hex() for color in (PAPER, INK))
     (folder / "icon.svg").write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect width="100" height="100" fill="{colors[0]}"/>'
-        f'<g fill="{colors[1]}">{circles}</g></svg>\n',
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">'
+        f'<rect width="100" height="100" fill="{paper}"/><g fill="{ink}">{circles}</g></svg>\n',
         encoding="utf-8",
     )
     for side in (180, 192, 512):
-        draw_icon(4 * side).resize((side, side), Image.Resampling.LANCZOS).save(folder / f"icon-{side}.png", optimize=True)
+        draw_icon(4 * side).resize((side, side), Image.Resampling.LANCZOS).save(
+            folder / f"icon-{side}.png", optimize=True
+        )
 
 
 def draw_icon(side: int) -> Image.Image:
@@ -64,7 +67,12 @@ def draw_icon(side: int) -> Image.Image:
     pen = ImageDraw.Draw(image)
     for x, y, radius, opacity in list_dots():
         color = tuple(round(opacity * ink + (1 - opacity) * paper) for ink, paper in zip(INK, PAPER, strict=True))
-        box = [(x - radius) * side / 100, (y - radius) * side / 100, (x + radius) * side / 100, (y + radius) * side / 100]
+        box = [
+            (x - radius) * side / 100,
+            (y - radius) * side / 100,
+            (x + radius) * side / 100,
+            (y + radius) * side / 100,
+        ]
         pen.ellipse(box, fill=color)
     return image
 

@@ -1,8 +1,8 @@
 """How does the page with its bundles become a folder that any static host can offer?
 
-    make page
-    python scripts/static_page.py exported/rapidnet_ti-onnx-fp32 exported/rapidnet_ti-onnx-int8 --output site
-    python -m http.server --directory site
+make page
+python scripts/static_page.py exported/rapidnet_ti-onnx-fp32 exported/rapidnet_ti-onnx-int8 --output site
+python -m http.server --directory site
 """
 
 import argparse

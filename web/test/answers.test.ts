@@ -2,10 +2,11 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { keepSure, rank } from "../src/answers/answer.ts";
+import { buildAnswer, keepSure, type ObjectAnswer, type Outputs, rank } from "../src/answers/answer.ts";
 import { inkOn, pickColor } from "../src/answers/colors.ts";
 import { selectDetections } from "../src/answers/detections.ts";
 import { enlargeAndPick, pasteMask } from "../src/answers/maps.ts";
+import type { Card } from "../src/bundle/card.ts";
 import { dataOf, readCases } from "./cases.ts";
 
 test("the same boxes remain", () => {
@@ -66,4 +67,49 @@ test("of equal probabilities the later class is first, and only sure objects are
   };
   const kept = keepSure(answer, 0.5);
   assert.ok(kept.kind === "objects" && kept.scores.length === 1 && kept.boxes.length === 4);
+});
+
+test("whole outputs become the same answers", () => {
+  for (const { card, size, inside, ...named } of readCases("answer")) {
+    const outputs: Outputs = {};
+    for (const [name, array] of Object.entries(named)) {
+      if (name.startsWith("output.")) outputs[name.slice(7)] = { data: dataOf<Float32Array>(array), dims: array.shape };
+    }
+    const sides = ([height, width]: number[]) => ({ height, width });
+    const placed = { pixels: new Uint8Array(0), full: sides(inside), inside: sides(inside), size: sides(size) };
+    const found = buildAnswer(card as Card, outputs, placed) as ObjectAnswer;
+    assert.deepEqual(found.boxes, dataOf(named["found.boxes"]));
+    assert.deepEqual(found.scores, dataOf(named["found.scores"]));
+    assert.deepEqual([...found.labels], [...dataOf<Float64Array>(named["found.labels"])]);
+    assert.ok(found.scores.length > 2);
+    const area = size[0] * size[1];
+    found.masks?.forEach((mask, i) => {
+      const own = dataOf<Uint8Array>(named["found.masks"]).subarray(i * area, (i + 1) * area);
+      for (let y = 0; y < mask.height; y++) {
+        const from = (y + mask.top) * size[1] + mask.left;
+        const row = mask.data.subarray(y * mask.width, (y + 1) * mask.width);
+        assert.deepEqual(row, own.subarray(from, from + mask.width));
+      }
+      assert.equal(
+        mask.data.reduce((a, b) => a + b, 0),
+        own.reduce((a, b) => a + b, 0),
+      );
+    });
+    assert.equal(found.masks?.length, named["found.masks"]?.shape[0]);
+  }
+});
+
+test("logits become probabilities", () => {
+  const outputs = { logits: { data: Float32Array.of(1, 3, -1, 9), dims: [2, 3] } };
+  const placed = {
+    pixels: new Uint8Array(0),
+    full: { height: 1, width: 1 },
+    inside: { height: 1, width: 1 },
+    size: { height: 1, width: 1 },
+  };
+  const card = { task: "classification", classes: ["a", "b", "c"], output: { name: "logits" } } as unknown as Card;
+  const found = buildAnswer(card, outputs, placed);
+  assert.ok(found.kind === "classes" && Math.abs(found.probabilities[1] - 0.86681) < 1e-5);
+  const many = buildAnswer({ ...card, task: "multilabel" }, outputs, placed);
+  assert.ok(many.kind === "classes" && Math.abs(many.probabilities[0] - 0.73106) < 1e-5);
 });

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from rapidnet.benchmark.page_report import read_page
 from rapidnet.benchmark.runner_logs import Reading, summarise
 
 # Core ML's MLComputeUnits.
@@ -104,6 +105,7 @@ XCODE = "Xcode's Core ML performance report (.mlperf)"
 JSON_READERS: dict[str, Callable[[Mapping[str, Any]], list[Reading]]] = {
     XCODE: read_xcode,
     "Qualcomm AI Hub's profile (JSON)": read_hub_profile,
+    "rapidnet's page (JSON)": read_page,
 }
 YAML_READERS: dict[str, Callable[[Mapping[str, Any]], list[Reading]]] = {
     "Qualcomm AI Hub Models' perf.yaml": read_hub_models,

@@ -7,7 +7,7 @@ import { find, formatMs, make } from "./dom.ts";
 const list = find("backends", HTMLFieldSetElement);
 
 const STATES: Record<Candidate["state"], string> = {
-  waiting: "",
+  waiting: "queued",
   trying: "measuring…",
   ready: "",
   failed: "not usable",
@@ -27,7 +27,8 @@ export function showBackends(engine: Engine, choose: (offer: Offer) => void): vo
       disabled: unusable && engine.active !== offer,
     });
     radio.onchange = () => choose(offer);
-    const value = state === "ready" && median !== undefined ? formatMs(median) : STATES[state];
+    const value =
+      state === "ready" && median !== undefined ? formatMs(median) : why && state === "waiting" ? "" : STATES[state];
     const remark =
       why ||
       (engine.active === offer ? "in use: its golden answers agree" : candidate.agrees ? "golden answers agree" : "");

@@ -24,7 +24,7 @@ export function find<T extends HTMLElement>(id: string, kind: new () => T): T {
 
 /** A table with a caption; the first column heads its row. Cells are texts, or elements. */
 export function makeTable(caption: string, columns: string[], rows: (string | HTMLElement)[][]): HTMLElement {
-  const head = make("tr", {}, ...columns.map((text) => make("th", { scope: "col" }, text)));
+  const head = make("tr", {}, ...columns.map((text) => (text ? make("th", { scope: "col" }, text) : make("td"))));
   const lines = rows.map(([first, ...cells]) =>
     make("tr", {}, make("th", { scope: "row" }, first), ...cells.map((cell) => make("td", {}, cell))),
   );
