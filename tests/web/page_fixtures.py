@@ -46,7 +46,8 @@ def write_colors(folder: Path, count: int) -> None:
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Path]:
-    """Bundles for ONNX Runtime: a classifier in fp32 and int8, a detector, a segmenter. Processes share them."""
+    """Bundles: a classifier for ONNX Runtime in fp32 and int8 and for LiteRT, a detector, a segmenter. Processes share
+    them."""
     require_page()
     base = tmp_path_factory.getbasetemp()
     root = (base if worker_id == "master" else base.parent) / "page"
@@ -55,11 +56,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[st
             shutil.rmtree(root, ignore_errors=True)
             export_bundles(root)
             (root / "done").touch()
-    names = {"classes": "", "int8": ""} | {head: f"-{head}" for head in HEADS}
-    return {
-        key: root / "out" / f"rapidnet_ti{part}-onnx-{'int8' if key == 'int8' else 'fp32'}"
-        for key, part in names.items()
-    }
+    names = {"classes": "onnx-fp32", "int8": "onnx-int8", "litert": "litert-fp32"}
+    names |= {head: f"{head}-onnx-fp32" for head in HEADS}
+    return {key: root / "out" / f"rapidnet_ti-{name}" for key, name in names.items()}
 
 
 def export_bundles(root: Path) -> None:
@@ -69,8 +68,9 @@ def export_bundles(root: Path) -> None:
     config = tiny_config(photos, root / "run", epochs=10, optimizer=OptimizerConfig(lr=2e-2, warmup_epochs=0.5))
     assert run_train(config, Console(quiet=True)) == 0
     common = {"output": str(root / "out")}
-    for precision in ("fp32", "int8"):
-        assert run_export(ExportConfig(str(root / "run"), precision=precision, check_images=20, **common)) == 0
+    for formats, precision in (("onnx,litert", "fp32"), ("onnx", "int8")):
+        config = ExportConfig(str(root / "run"), formats, precision, check_images=20, **common)
+        assert run_export(config) == 0
     for head in HEADS:
         assert run_export(ExportConfig(str(write_run(root / head, head)), check_images=4, **common)) == 0
 

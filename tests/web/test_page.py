@@ -44,6 +44,21 @@ def test_classes_are_python_s(browser: Browser, server: PageServer, bundles: Bun
     assert largest < 0.02
 
 
+def test_litert_answers_as_python_does_and_is_verified(
+    browser: Browser, server: PageServer, bundles: Bundles, tmp_path: Path
+) -> None:
+    bundle = open_bundle(bundles["litert"])
+    path = write_photographs(tmp_path)[1]
+    expected = bundle.predict(bundle.prepare(path)[None])[0]
+    with Opened(browser, server.url) as opened:
+        opened.wait_ready()
+        opened.choose_family("rapidnet_ti-litert")
+        assert "2 threads" in opened.page.inner_text("#backends")
+        given = as_array(opened.ask(path)["answer"]["probabilities"], -1)
+        assert np.abs(given - expected).max() < 0.02 and np.abs(given[::-1] - expected).max() > 0.02
+        assert opened.verify() == ["Passed", "Passed"]
+
+
 def test_the_comparison_notices_a_wrong_picture(bundles: Bundles, tmp_path: Path) -> None:
     bundle = open_bundle(bundles["classes"])
     pixels = np.stack([bundle.prepare(path) for path in write_photographs(tmp_path)])

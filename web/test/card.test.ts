@@ -37,9 +37,10 @@ async function makeCard(changes: object): Promise<string> {
 
 test("cards of other formats, versions and kinds are refused with the way out", async () => {
   assert.equal((await readCard(await makeCard({}), "b")).format, "onnx");
+  assert.equal((await readCard(await makeCard({ format: "litert" }), "b")).format, "litert");
   await assert.rejects(
-    readCard(await makeCard({ format: "litert" }), "b"),
-    /export it with rapidnet export RUN --format onnx/,
+    readCard(await makeCard({ format: "openvino" }), "b"),
+    /export it with rapidnet export RUN --format litert/,
   );
   await assert.rejects(readCard(await makeCard({ card_version: 2 }), "b"), /version 2/);
   await assert.rejects(
