@@ -67,7 +67,7 @@ def explore(server: Server, examples: int) -> dict[str, set[int]]:
 def test_requests_made_from_the_schema(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     make = make_classifier if name == "classifier" else make_dense(name)
     with serve(share(tmp_path_factory, name, make)) as server:
-        seen = explore(server, 30)
+        seen = explore(server, 15)
         assert len(seen) == 5 and 200 in seen["POST /v1/predict"] and len(seen["POST /v1/predict"]) >= 3
         assert not any(row["event"] == "failure" for row in server.read_log())
 

@@ -105,7 +105,7 @@ def test_sigterm_finishes_what_has_begun_and_nothing_new(classifier: Path) -> No
 
 @posix
 def test_what_takes_too_long_to_drain_is_cut_and_told(classifier: Path) -> None:
-    with start(classifier, "--drain-seconds", "0.2", seconds=3) as (process, address):
+    with start(classifier, "--drain-seconds", "0.2", seconds=1.5) as (process, address):
         while httpx.get(f"{address}/readyz").status_code != 200:
             time.sleep(0.05)
         found: list[httpx.Response] = []
