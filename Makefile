@@ -9,10 +9,14 @@ PAGE := src/rapidnet/serving/page
 WEB := $(shell find web -type f -not -path 'web/node_modules*' -not -path 'web/test/*')
 NODE := ../$(BIN)/node
 
-.PHONY: quickstart test slow-test lint page timm-suite tables lock clean
+.PHONY: quickstart demo test slow-test lint page timm-suite tables lock clean
 
 quickstart: .venv/ready
 	$(BIN)/rapidnet quickstart
+
+# The quickstart's network on your phone: the page, a server, a QR code.
+demo: .venv/ready page
+	$(BIN)/rapidnet demo
 
 test: .venv/ready page
 	$(PYTEST) -m "not slow"

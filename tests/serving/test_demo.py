@@ -24,7 +24,7 @@ class Exports:
 
     def __call__(self, config: ExportConfig) -> int:
         self.asked.append(config.precision)
-        target = Path(config.output) / f"rapidnet_ti-onnx-{config.precision}"
+        target = Path(config.output) / f"rapidnet_ti-{config.format}-{config.precision}"
         sha256 = compute_file_hash(Path(config.source) / "best.safetensors")
         card: dict[str, Any] = {"card_version": CARD_VERSION, "classes": ["a"], "provenance": {}}
         card["provenance"]["checkpoint_sha256"] = sha256
@@ -48,6 +48,7 @@ def exports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Exports:
     stand_in = Exports()
     monkeypatch.setattr(export_module, "run_export", stand_in)
     monkeypatch.setattr("rapidnet.evaluation.dense_predictor.is_dense", lambda run: "dense" in run)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     monkeypatch.chdir(tmp_path)
     return stand_in
 
@@ -67,6 +68,16 @@ def test_a_run_is_exported_once_and_again_when_it_has_changed(exports: Exports, 
     assert find_bundles(DemoConfig([str(first[0])])) == first[:1]
     exports.asked.clear()
     assert len(find_bundles(DemoConfig([str(write_run(tmp_path / "dense"))]))) == 1 and exports.asked == ["fp32"]
+
+
+def test_litert_is_taken_where_it_can_be_made(
+    exports: Exports, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: name == "litert_torch")
+    found = find_bundles(DemoConfig([str(write_run(tmp_path / "mine"))]))
+    assert [path.name for path in found] == [
+        "rapidnet_ti-onnx-fp32", "rapidnet_ti-onnx-int8", "rapidnet_ti-litert-int8"
+    ]  # fmt: skip
 
 
 def test_what_fails_its_checks_is_left_out_or_ends_the_demo(
@@ -118,6 +129,7 @@ def test_the_server_is_reached_from_the_network(
 
     monkeypatch.setattr(module, "serve", serve)
     monkeypatch.setattr(module, "find_own_address", lambda: "192.168.1.5")
+    monkeypatch.setattr(module, "is_built", lambda: False)
     assert run_demo(DemoConfig([str(write_run(tmp_path / "mine"))])) == 0
     assert served[0].host == "0.0.0.0" and len(served[0].bundles) == 2
     said = capsys.readouterr().out
@@ -127,6 +139,58 @@ def test_the_server_is_reached_from_the_network(
     announce("https://127.0.0.1:8000", "127.0.0.1", [])
     said = capsys.readouterr().out
     assert "https://127.0.0.1:8000" in said and "withholds" not in said and not set(said) & set("▀▄█")
+
+
+def test_https_is_trusted_by_whoever_knows_the_authority_and_for_its_addresses_alone(
+    exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ssl
+
+    import trustme
+
+    monkeypatch.setattr(module, "find_own_address", lambda: "192.168.1.5")
+    authority = trustme.CA()
+    monkeypatch.setattr(trustme, "CA", lambda **given: authority)
+    outcomes: dict[str, str] = {}
+
+    def serve(config: ServeConfig, token: str, tell: Any, stream: Any) -> int:
+        accept = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        accept.load_cert_chain(config.tls_certificate, config.tls_key)
+        assert Path(config.tls_key).stat().st_mode & 0o077 == 0
+        trust = ssl.create_default_context()
+        authority.configure_trust(trust)
+        for name, context in {
+            "192.168.1.5": trust, "localhost": trust, "192.168.1.6": trust,
+            "127.0.0.1": ssl.create_default_context(),
+        }.items():  # fmt: skip
+            outcomes[name] = shake_hands(accept, context, name)
+        return 0
+
+    monkeypatch.setattr(module, "serve", serve)
+    assert run_demo(DemoConfig([str(write_run(tmp_path / "mine"))], https=True)) == 0
+    assert outcomes["192.168.1.5"] == outcomes["localhost"] == ""
+    assert "192.168.1.6" in outcomes["192.168.1.6"], "another address is not covered"
+    assert "unable to get local issuer" in outcomes["127.0.0.1"], "a browser that knows nothing of it warns"
+    with pytest.raises(UserError, match="one of the two"):
+        DemoConfig([], https=True, tls_certificate="a", tls_key="b")
+
+
+def shake_hands(accept: Any, connect: Any, name: str) -> str:
+    """Why a client does not trust the server; empty if it does."""
+    import ssl
+
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = connect.wrap_bio(to_client, to_server, server_hostname=name)
+    server = accept.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(4):
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLError as error:
+                return str(error)
+    return ""
 
 
 def test_the_code_says_the_address(capsys: pytest.CaptureFixture) -> None:

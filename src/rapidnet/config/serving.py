@@ -87,13 +87,19 @@ class DemoConfig:
     """The address to listen on; every address of this machine lets a phone on the same network reach it."""
     port: int = 8000
     """The port to listen on; 0 takes a free one."""
+    https: bool = False
+    """Serve https with a certificate made for this run: after a warning, a phone's page may use camera and threads."""
     tls_certificate: str = ""
-    """A PEM file with the certificate (chain), for https, without which a phone withholds its camera."""
+    """A PEM file with a certificate (chain) that the phone trusts, for https without a warning and use offline."""
     tls_key: str = ""
     """A PEM file with the certificate's private key."""
 
     def __post_init__(self) -> None:
         check_address(self.port, self.tls_certificate, self.tls_key)
+        check(
+            not (self.https and self.tls_certificate),
+            "https makes a certificate, and tls_certificate names one; give one of the two",
+        )
 
 
 def check_address(port: int, certificate: str, key: str) -> None:

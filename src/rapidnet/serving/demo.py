@@ -4,13 +4,16 @@ import contextlib
 import json
 import socket
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rapidnet.config import DemoConfig, ExportConfig, QuickstartConfig, ServeConfig
 from rapidnet.errors import UserError
 from rapidnet.runtimes.bundle import compute_file_hash, is_bundle, read_card
 from rapidnet.serving.page import is_built
+from rapidnet.serving.self_signed import write_certificate
 from rapidnet.serving.serve import require_packages, serve
 
 ANY = ("0.0.0.0", "::")
@@ -19,7 +22,7 @@ ELSEWHERE = "192.0.2.1"
 """An address of RFC 5737 that belongs to nobody: asking for the way there sends nothing."""
 WITHHELD = (
     "Over plain http a phone's browser withholds the live camera, WebGPU, threads and use without a network; pictures "
-    "from its gallery work. docs/serving.md says how to get https."
+    "from its gallery work. With --https they work after a warning."
 )
 
 
@@ -28,11 +31,20 @@ def run_demo(config: DemoConfig) -> int:
     require_packages()
     require_segno()
     bundles = find_bundles(config)
-    settings = ServeConfig(
-        [str(path) for path in bundles], host=config.host, port=config.port, tls_certificate=config.tls_certificate,
-        tls_key=config.tls_key, quiet=True,
-    )  # fmt: skip
-    return serve(settings, "", lambda address: announce(address, config.host, bundles), sys.stderr)
+    with TemporaryDirectory() as folder:
+        certificate, key = config.tls_certificate, config.tls_key
+        if config.https:
+            certificate, key = map(str, write_certificate(Path(folder), name_this_machine(config.host)))
+        settings = ServeConfig(
+            [str(path) for path in bundles], host=config.host, port=config.port, tls_certificate=certificate,
+            tls_key=key, quiet=True,
+        )  # fmt: skip
+        return serve(settings, "", lambda address: announce(address, config.host, bundles), sys.stderr)
+
+
+def name_this_machine(host: str) -> list[str]:
+    """What browsers may call it: the address that is listened on, or all that stand for this machine."""
+    return ["localhost", "127.0.0.1", *filter(None, [find_own_address()])] if host in ANY else [host]
 
 
 def require_segno() -> None:
@@ -69,7 +81,7 @@ def find_quickstart(config: DemoConfig) -> Path:
 
 
 def export_current(run: Path) -> list[Path]:
-    """The run's network for ONNX Runtime, which the page runs, in fp32 and, of a classifier, in int8.
+    """The run's network in the forms that the page runs: in fp32 and, of a classifier, in int8.
 
     They lie beside the run and are made again only if the run's checkpoint has changed.
 
@@ -85,23 +97,30 @@ def export_current(run: Path) -> list[Path]:
         raise UserError(f"there is no run, checkpoint or bundle at {run}; name one that is there")
     sha256, folder = compute_file_hash(checkpoint), run.parent / f"{run.stem}_exported"
     found = []
-    for precision in ("fp32",) if is_dense(str(run)) else ("fp32", "int8"):
-        bundle, rejected = find_current(folder, precision, sha256)
+    for form, precision in list_forms(is_dense(str(run))):
+        bundle, rejected = find_current(folder, form, precision, sha256)
         if bundle is None and not rejected:
-            run_export(ExportConfig(str(run), format="onnx", precision=precision, output=str(folder)))  # type: ignore[arg-type]
-            bundle, rejected = find_current(folder, precision, sha256)
+            run_export(ExportConfig(str(run), format=form, precision=precision, output=str(folder)))  # type: ignore[arg-type]
+            bundle, rejected = find_current(folder, form, precision, sha256)
         if bundle is not None:
             found.append(bundle)
         elif precision == "fp32":
             raise UserError(f"the network of {run} failed its checks; the report is in {folder}")
         else:
-            print(f"Without an {precision} network, which failed its checks: the report is in {folder}.", flush=True)
+            print(f"Without {form} in {precision}, which failed its checks: the report is in {folder}.", flush=True)
     return found
 
 
-def find_current(folder: Path, precision: str, sha256: str) -> tuple[Path | None, bool]:
+def list_forms(dense: bool) -> list[tuple[str, str]]:
+    """Formats and precisions, that which answers requests first. LiteRT's int8, where it can be made, is the fastest
+    in a browser."""
+    eight = [("onnx", "int8"), *([("litert", "int8")] if find_spec("litert_torch") else [])]
+    return [("onnx", "fp32"), *([] if dense else eight)]
+
+
+def find_current(folder: Path, form: str, precision: str, sha256: str) -> tuple[Path | None, bool]:
     """The bundle made of the checkpoint with this hash, and whether one was rejected instead."""
-    for path in sorted(folder.glob(f"*-onnx-{precision}*")):
+    for path in sorted(folder.glob(f"*-{form}-{precision}*")):
         with contextlib.suppress(UserError, OSError, ValueError, KeyError):
             card: dict[str, Any] = read_card(path) if is_bundle(path) else json.loads(path.read_text(encoding="utf-8"))
             if card["provenance"]["checkpoint_sha256"] == sha256:
