@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -49,13 +51,16 @@ def test_a_killed_command_leaves_no_process_and_goes_on(classifier: Path, tmp_pa
     pictures = write_pictures(tmp_path / "photos", 2000, bad=(3, 1700))
     whole, output = tmp_path / "whole", tmp_path / "out"
     assert run_predict(PredictConfig(str(classifier), str(pictures), output=str(whole), part_images=PART)) == 0
-    environment = os.environ | {"PYTHONPATH": str(SRC), "TMPDIR": "/tmp"}
+    environment = os.environ | {"PYTHONPATH": str(SRC)}
     process = subprocess.Popen(command(classifier, pictures, output), env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while len(list(output.glob("part-*"))) < 2 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.01)
     below, workers = find_processes(process.pid, ""), find_processes(process.pid, "ray::MapWorker")
+    logs = re.findall(
+        rb"/tmp/rapidnet-ray-\w+", b"".join(Path(f"/proc/{child}/cmdline").read_bytes() for child in below)
+    )
     process.kill()
     process.wait()
     assert len(workers) == 2 and len(below) > len(workers)
@@ -70,6 +75,9 @@ def test_a_killed_command_leaves_no_process_and_goes_on(classifier: Path, tmp_pa
     assert "ray" not in done.stderr.lower().replace(str(tmp_path).lower(), "")
     # Those without a worker's work look for their parent once a minute.
     wait_until_gone(below, 100)
+    # Nobody was left to tidy up.
+    assert len(set(logs)) == 1
+    shutil.rmtree(logs[0].decode())
 
 
 @pytest.mark.slow

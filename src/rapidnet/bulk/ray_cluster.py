@@ -54,8 +54,9 @@ def join_cluster(config: PredictConfig, network_bytes: int) -> Iterator[Any]:
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     address = config.ray_address or os.environ.get("RAY_ADDRESS", "") or "local"
-    # Ray names its sockets by the whole path, which must be short.
-    folder = tempfile.mkdtemp(prefix="rapidnet-ray-") if address == "local" else ""
+    # Ray names its sockets by the whole path, which must be short; its own default is below /tmp, too.
+    short = "/tmp" if os.path.isdir("/tmp") else None
+    folder = tempfile.mkdtemp(prefix="rapidnet-ray-", dir=short) if address == "local" else ""
     try:
         if folder:
             lock()
