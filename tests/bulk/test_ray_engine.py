@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -15,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_s3 import serve_s3
+from bulk_commands import read_folder
+from ray_processes import find_processes
 from small_bundles import write_bundle, write_pictures
 
-from rapidnet import __version__, cli
+from rapidnet import __version__
 from rapidnet.bulk import ray_cluster, ray_engine
 from rapidnet.bulk.begin import ask, begin
 from rapidnet.bulk.folders import open_folder
@@ -30,9 +29,16 @@ from rapidnet.config import PredictConfig
 from rapidnet.errors import UserError
 
 # Ray is written for another set of warnings than ours.
-pytestmark = pytest.mark.filterwarnings("ignore:::ray", "ignore::ResourceWarning")
-SRC = Path(__file__).parents[2] / "src"
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:::ray", "ignore::ResourceWarning"),
+    pytest.mark.skipif(sys.platform != "linux", reason="finds Ray's processes in /proc"),
+]
 PART = 50
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "small")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +46,7 @@ def cluster() -> Iterator[Any]:
     """Two workers' worth of Ray, which the command finds connected; nothing of it is left afterwards."""
     ray = ray_cluster.import_ray()
     with tempfile.TemporaryDirectory(prefix="rn-ray-") as folder:
+        ray_cluster.lock()
         with ray_cluster.hush():
             ray.init(
                 "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
@@ -48,11 +55,6 @@ def cluster() -> Iterator[Any]:
         yield ray
         ray.shutdown()
     assert not find_processes(os.getpid(), "raylet")
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("bundles") / "small")
 
 
 @pytest.fixture(scope="module")
@@ -68,34 +70,9 @@ def alone(classifier: Path, pictures: Path, tmp_path_factory: pytest.TempPathFac
     return read_folder(output)
 
 
-def read_folder(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
-
-
 def with_ray(run: Path, images: Path | str, output: Path | str, **options: Any) -> int:
     settings = {"part_images": PART, "ray_workers": 2} | options
     return run_predict(PredictConfig(str(run), str(images), output=str(output), engine="ray", **settings))
-
-
-def find_processes(ancestor: int, name: str) -> list[int]:
-    """The processes below another whose title begins with, or whose program is, `name`."""
-    parents, titles = {}, {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                stat = (folder / "stat").read_text()
-                titles[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-    found = []
-    for process, title in titles.items():
-        above = process
-        while above > 1 and above != ancestor:
-            above = parents.get(above, 0)
-        if above == ancestor and (title.startswith(name) or f"/{name} " in title):
-            found.append(process)
-    return found
 
 
 def wait_for_reader(pipe: Path) -> int:
@@ -256,128 +233,9 @@ def test_a_cluster_that_is_not_there(
     assert time.monotonic() - started < 5
 
 
-def command(classifier: Path, pictures: Path | str, output: Path | str) -> list[str]:
-    return [
-        sys.executable, "-m", "rapidnet", "predict", str(classifier), str(pictures), "--output", str(output),
-        "--engine", "ray", "--ray-workers", "2", "--part-images", str(PART), "--json",
-    ]  # fmt: skip
-
-
-@pytest.mark.slow
-def test_a_killed_command_leaves_no_process_and_goes_on(classifier: Path, tmp_path: Path) -> None:
-    """The command starts Ray itself; with it, all of Ray ends, though nobody could tell it to."""
-    pictures = write_pictures(tmp_path / "photos", 2000, bad=(3, 1700))
-    whole, output = tmp_path / "whole", tmp_path / "out"
-    assert run_predict(PredictConfig(str(classifier), str(pictures), output=str(whole), part_images=PART)) == 0
-    environment = os.environ | {"PYTHONPATH": str(SRC), "TMPDIR": "/tmp"}
-    process = subprocess.Popen(command(classifier, pictures, output), env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(list(output.glob("part-*"))) < 2 and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.01)
-    below, workers = find_processes(process.pid, ""), find_processes(process.pid, "ray::")
-    process.kill()
-    process.wait()
-    assert len(workers) >= 2 and len(below) > len(workers)
-    wait_until_gone(workers, 30)
-    made = len(list(output.glob("part-*")))
-    assert 2 <= made < 40
-    done = subprocess.run(command(classifier, pictures, output), env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["parts_skipped"] == made
-    assert read_folder(output) == read_folder(whole)
-    # Standard error is a person's: nothing of Ray's own is there.
-    assert "ray" not in done.stderr.lower().replace(str(tmp_path).lower(), "")
-    # Those without a worker's work look for their parent once a minute.
-    wait_until_gone(below, 100)
-
-
-def wait_until_gone(processes: list[int], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while any(is_alive(process) for process in processes):
-        assert time.monotonic() < deadline, "Ray outlived the command that started it"
-        time.sleep(0.1)
-
-
-def is_alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-@pytest.mark.slow
-def test_from_s3_to_s3_on_a_cluster_that_runs_already(
-    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A cluster of its own, joined by address; pictures and answers in a bucket of a server that speaks S3."""
-    photos = write_pictures(tmp_path / "photos", 100, bad=(7,))
-    objects = {f"photos/{path.relative_to(photos).as_posix()}": path.read_bytes() for path in photos.rglob("*.jpg")}
-    assert run_predict(PredictConfig(str(classifier), str(photos), output=str(tmp_path / "o"), part_images=PART)) == 0
-    port = find_port()
-    ray = [sys.executable, "-m", "ray.scripts.scripts"]
-    with serve_s3(bucket=objects) as server, tempfile.TemporaryDirectory(prefix="rn-ray-") as folder:
-        environment = os.environ | {
-            "PYTHONPATH": str(SRC), "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-            "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true",
-            "RAY_USAGE_STATS_ENABLED": "0",
-        }  # fmt: skip
-        head = subprocess.Popen(
-            [
-                *ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", f"--temp-dir={folder}",
-                "--include-dashboard=false", "--object-store-memory=200000000",
-            ],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            wait_for(port)
-            done = subprocess.run(
-                command(classifier, "s3://bucket/photos/", "s3://bucket/answers"), capture_output=True, text=True,
-                env=environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"},
-            )  # fmt: skip
-            assert done.returncode == 0, done.stderr
-        finally:
-            below = find_processes(head.pid, "")
-            head.terminate()
-            head.wait(60)
-        assert not [child for child in below if is_alive(child)]
-        stored = server.buckets["bucket"]
-    assert json.loads(stored["answers/_finished.json"]) == {"pictures": 100, "unreadable": 1, "parts": 2}
-    assert b"secret" not in stored["answers/_manifest.json"]
-    for index in range(2):
-        name = f"part-00000{index}.parquet"
-        assert rows_without_names(stored[f"answers/{name}"]) == rows_without_names((tmp_path / "o" / name).read_bytes())
-
-
-def rows_without_names(data: bytes) -> Any:
-    import io
-
-    from pyarrow import parquet
-
-    return parquet.read_table(io.BytesIO(data)).drop(["image"])
-
-
-def find_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the cluster did not start")
-
-
 def test_one_bit_is_seen(alone: dict[str, bytes]) -> None:
     """The comparison of files would notice another answer, and it is one of several."""
     data = np.frombuffer(alone["part-000003.parquet"], dtype=np.uint8).copy()
     data[100] ^= 1
     assert alone | {"part-000003.parquet": data.tobytes()} != alone
-    assert len({alone[name] for name in alone}) == len(alone) == 11
-    assert cli.COMMANDS["predict"][1] == "rapidnet.bulk.predict:run_predict"
+    assert len(set(alone.values())) == len(alone) == 11

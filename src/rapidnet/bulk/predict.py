@@ -1,6 +1,7 @@
 """Which way do the answers of predict go: to the terminal as they come, or into Parquet?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rapidnet.bulk.folders import is_url, open_folder
 from rapidnet.bulk.pictures import find_pictures
@@ -20,8 +21,7 @@ def run_predict(config: PredictConfig) -> int:
         return run_bulk(config)
     if is_url(config.images) and not config.images.startswith("file://"):
         return print_stored(config)
-    config.images = config.images.removeprefix("file://")
-    return predict.run_predict(config)
+    return predict.run_predict(replace(config, images=config.images.removeprefix("file://")))
 
 
 def print_stored(config: PredictConfig) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -18,9 +19,13 @@ QUIET = {
     # What happens to a worker is told by us; without this Ray's C++ tells it, too.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
+LOCKS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+"""What the environment may say of a cluster's token; who says anything of it is not overruled."""
 STORE_BYTES = 200_000_000
 """Shared memory of a cluster that is started here, beside the network: pictures and answers do not pass through it."""
 PATIENCE_S = 10.0
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0" + b"\0\0\0\0"
+"""What begins every HTTP/2 connection, gRPC's as well: the preface and a SETTINGS frame without settings (RFC 9113)."""
 
 
 def import_ray() -> Any:
@@ -49,10 +54,12 @@ def join_cluster(config: PredictConfig, network_bytes: int) -> Iterator[Any]:
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     address = config.ray_address or os.environ.get("RAY_ADDRESS", "") or "local"
-    # Ray names its sockets by the whole path, which must be short.
-    folder = tempfile.mkdtemp(prefix="rapidnet-ray-") if address == "local" else ""
+    # Ray names its sockets by the whole path, which must be short; its own default is below /tmp, too.
+    short = "/tmp" if os.path.isdir("/tmp") else None
+    folder = tempfile.mkdtemp(prefix="rapidnet-ray-", dir=short) if address == "local" else ""
     try:
         if folder:
+            lock()
             processors = max(count_processors(), config.ray_workers * config.threads)
             with hush():
                 ray.init(
@@ -65,12 +72,21 @@ def join_cluster(config: PredictConfig, network_bytes: int) -> Iterator[Any]:
                 with hush():
                     ray.init(address, **quiet)
             except (ConnectionError, RuntimeError, ValueError) as error:
-                raise refuse_address(address, " ".join(str(error).split())) from None
+                raise refuse_address(address, explain(error)) from None
         yield ray
     finally:
         ray.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def lock() -> None:
+    """Give a cluster that is started here a token of its own, which is never written down.
+
+    Ray listens to the network and would otherwise make one in the user's home, and keep it.
+    """
+    if not any(os.environ.get(name) for name in LOCKS):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextmanager
@@ -88,16 +104,31 @@ def hush() -> Iterator[None]:
 
 
 def check_reachable(address: str) -> None:
-    """Raise UserError at once where nobody listens; Ray itself would wait for minutes."""
+    """Raise UserError at once where nobody listens, or somebody else; Ray itself would wait, perhaps for ever."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         raise refuse_address(address, "it is not HOST:PORT; for Ray Client, run this command on the cluster instead")
     try:
-        socket.create_connection((host, int(port)), PATIENCE_S).close()
+        with socket.create_connection((host, int(port)), PATIENCE_S) as connection:
+            connection.sendall(HELLO)
+            answer = connection.recv(4)
     except OSError as error:
         raise refuse_address(address, error.strerror or str(error)) from None
+    # Its own SETTINGS are the first frame of a server; one that wants TLS is left to Ray.
+    if answer[3:] != b"\x04" and not os.environ.get("RAY_USE_TLS"):
+        raise refuse_address(address, "what listens there is no Ray")
+
+
+def explain(error: BaseException) -> str:
+    """Why Ray could not be joined; a missing token stands in what lies below."""
+    below: BaseException | None = error
+    while below is not None:
+        if "AuthToken" in str(below):
+            return "it wants its token, which RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH give"
+        below = below.__cause__ or below.__context__
+    return " ".join(str(error).split())
 
 
 def refuse_address(address: str, why: str) -> UserError:
