@@ -23,7 +23,7 @@ class ServeConfig:
     """The port to listen on; 0 takes a free one."""
     threads: int = 0
     """Threads of the runtime; 0 leaves it to the runtime."""
-    max_batch: int = 16
+    max_batch: int = 4
     """Pictures in one call of the network at most; the bundle's own max_batch bounds it, too."""
     max_delay_ms: float = 5.0
     """How long a picture may wait for others that are being read, in milliseconds; 0 never waits."""
