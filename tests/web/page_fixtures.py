@@ -94,6 +94,8 @@ def server(site: Path) -> Iterator[PageServer]:
 def browser() -> Iterator[Browser]:
     executable, environment = find_chromium()
     arguments = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    # A name that is not the machine's own: plain http from there is no secure address.
+    arguments += ["--host-resolver-rules=MAP page.test 127.0.0.1"]
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=executable, args=arguments, env=environment or None)
         yield running

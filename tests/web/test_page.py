@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
+from page import find_chromium
 from page_driver import PHONE, Opened, as_array
 from page_server import PageServer
 from pictures_to_drop import write_bad, write_others, write_photographs
@@ -160,3 +162,20 @@ def test_wrong_numbers_fail(browser: Browser, server: PageServer, changed: Path)
         opened.page.set_input_files("#files", files)
         opened.wait_problem("certified numbers")
         assert set(opened.verify()) == {"Failed"}
+
+
+@pytest.mark.slow
+def test_webgpu_in_software(browser: Browser, server: PageServer) -> None:
+    """SwiftShader stands for a graphics processor: nothing of its speed, but its numbers and the way to them."""
+    executable, environment = find_chromium()
+    arguments = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+    own = browser.browser_type.launch(executable_path=executable, args=arguments, env=environment or None)
+    with Opened(own, server.url) as opened:
+        opened.wait_ready()
+        assert "WebGPU, in software" in opened.page.inner_text("#backends")
+        opened.page.check("#backends input[value='WebGPU, in software']")
+        chosen = "#backends label:has-text('WebGPU') small:has-text('in use')"
+        opened.page.wait_for_selector(chosen, timeout=180_000)
+        assert opened.verify()[0] == "Passed"
+        assert "WebGPU" in opened.page.locator(".certificate summary").first.inner_text()
+    own.close()

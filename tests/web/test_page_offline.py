@@ -4,11 +4,14 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 from page import WEB
 from page_driver import DESKTOP, FAULTS, FETCH, FOCUSED, LOAD_IMAGE, PHONE, Opened
 from page_server import PageServer
 from pictures_to_drop import write_photographs
 from playwright.sync_api import Browser
+
+from rapidnet.runtimes.bundle import open_bundle
 
 pytest_plugins = ("page_fixtures",)
 FCOS = "rapidnet_ti-fcos-onnx"
@@ -29,6 +32,21 @@ def test_any_static_host_gets_threads_and_works_offline(browser: Browser, site: 
         # What was not opened yet is not there, and that is said.
         opened.page.select_option("#family", FCOS)
         opened.wait_problem("cannot be fetched")
+
+
+def test_plain_http_still_answers(
+    browser: Browser, server: PageServer, bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    path = write_photographs(tmp_path)[0]
+    with Opened(browser, server.url.replace("localhost", "page.test")) as opened:
+        opened.wait_ready()
+        assert not opened.page.evaluate("isSecureContext") and "plain http" in opened.page.inner_text("#threads")
+        assert "2 threads" not in opened.page.inner_text("#backends")
+        found = opened.ask(path)["answer"]["probabilities"]
+        bundle = open_bundle(bundles["classes"])
+        assert np.abs(np.array(found) - bundle.predict(bundle.prepare(path)[None])[0]).max() < 0.02
+        opened.page.click("#camera")
+        opened.wait_problem("needs a secure address")
 
 
 def test_a_new_version_is_offered(browser: Browser, site: Path, tmp_path: Path) -> None:
@@ -58,16 +76,18 @@ def test_no_picture_can_leave(browser: Browser, server: PageServer, site: Path, 
             assert method == "GET" and not parts.query
             assert parts.scheme == "blob" or (url.startswith(server.url) and parts.path in known), url
         # Attempts from the page and from its worker: to another server, and as POST to its own.
-        attempts = [
-            (other.url, {"mode": "no-cors"}),
-            (other.url, {"method": "POST", "mode": "no-cors", "body": "pixels"}),
-        ]
-        attempts += [(server.url, {"method": "POST", "body": "pixels"})]
+        send = {"method": "POST", "body": "pixels"}
+        attempts = [(other.url, {"mode": "no-cors"}), (other.url, send | {"mode": "no-cors"}), (server.url, send)]
         opened.page.reload()
         opened.wait_ready()
         for place in (opened.page, opened.find_worker()):
-            assert [place.evaluate(FETCH, [url, options]) for url, options in attempts] == ["refused"] * 3
-        assert opened.page.evaluate(LOAD_IMAGE, f"{other.url}icons/icon-192.png") == "error"
+            assert [place.evaluate(FETCH, [*attempt]) for attempt in attempts] == ["refused"] * 3
+        # The policy alone, without the service worker and without a header; workers inherit it.
+        with Opened(browser, server.url, service_workers="block") as bare:
+            bare.wait_ready()
+            for place in (bare.page, bare.find_worker()):
+                assert [place.evaluate(FETCH, [*attempt]) for attempt in attempts[:2]] == ["refused"] * 2
+            assert bare.page.evaluate(LOAD_IMAGE, f"{other.url}icons/icon-192.png") == "error"
         assert other.server.asked == [] and not any(line.startswith("POST") for line in server.server.asked)
         # The same attempts from a page without the policy arrive.
         plain = opened.context.new_page()

@@ -26,6 +26,7 @@ let opening: Promise<void> = Promise.reject(
   new PageError("No network is open yet; drop a bundle's folder on this page, or serve one with rapidnet serve."),
 );
 opening.catch(() => {});
+let wanted: { file: Blob; name: string } | undefined;
 let latest: { file: Blob; name: string; width: number; height: number } | undefined;
 let shown: Answered | undefined;
 let asked = 0;
@@ -50,7 +51,6 @@ async function run(job: () => Promise<void>): Promise<void> {
 async function open(source: BundleSource): Promise<void> {
   forgetCertificates();
   forgetTimings();
-  const before = asked;
   opening = openNetwork(source);
   showBusy(true);
   try {
@@ -58,8 +58,8 @@ async function open(source: BundleSource): Promise<void> {
   } finally {
     showBusy(false);
   }
-  // The picture on the stage gets the new network's answer, unless another was asked for meanwhile.
-  if (latest && !camera.on && asked === before) await look(latest.file, latest.name);
+  // The picture that was asked for last gets the new network's answer.
+  if (wanted && !camera.on) await look(wanted.file, wanted.name);
 }
 
 async function openNetwork(source: BundleSource): Promise<void> {
@@ -75,20 +75,27 @@ async function openNetwork(source: BundleSource): Promise<void> {
   }
 }
 
-/** Decode, answer and show a picture; one asked for later wins. */
+/** Decode, answer and show a picture; of two asked for, or two networks, the later wins. */
 async function look(file: Blob, name: string): Promise<void> {
   const number = ++asked;
+  const current = opening;
+  const outdated = () => number !== asked || current !== opening;
+  wanted = { file, name };
   camera.stop();
   showBusy(true);
   try {
-    await opening;
+    await current;
     const found = await engine.ask("answer", { file, name });
-    if (number !== asked) return;
+    if (outdated()) return;
     latest = { file, name, width: found.width, height: found.height };
     if (found.preview) showPicture(found.preview, name);
     const sentence = showFound(found);
     describePicture(`${name}: ${sentence}`);
     announce(sentence);
+  } catch (error) {
+    if (outdated()) return;
+    wanted = latest;
+    throw error;
   } finally {
     if (number === asked) showBusy(false);
   }
@@ -107,9 +114,11 @@ function showFound(found: Answered): string {
 }
 
 async function lookAtFrame(frame: ImageBitmap): Promise<void> {
+  const current = opening;
   try {
+    await current;
     const found = await engine.ask("answer", { frame, name: "the camera" }, undefined, [frame]);
-    if (!camera.on) return;
+    if (!camera.on || current !== opening) return;
     const text = showFound(found);
     const now = performance.now();
     if (text.split(" ")[0] !== said.text.split(" ")[0] && now - said.at > SAID_EVERY) {
@@ -117,6 +126,8 @@ async function lookAtFrame(frame: ImageBitmap): Promise<void> {
       announce(text);
     }
   } catch (error) {
+    // Another network is being opened: this frame is lost, the next one is answered by it.
+    if (current !== opening) return;
     camera.stop();
     showProblem(error);
   }
@@ -131,6 +142,7 @@ async function toggleCamera(): Promise<void> {
   await opening;
   markSample();
   asked++;
+  wanted = undefined;
   await camera.start();
   showCamera();
 }

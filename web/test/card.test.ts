@@ -72,3 +72,13 @@ test("a file that is not the certified one is refused", async () => {
     /lacks model\.onnx/,
   );
 });
+
+test("a page without crypto.subtle computes the same hash", async () => {
+  const bytes = crypto.getRandomValues(new Uint8Array(5000));
+  const own = await computeHash(bytes);
+  const { crypto: kept } = globalThis;
+  Object.defineProperty(globalThis, "crypto", { value: undefined, configurable: true });
+  const other = await computeHash(bytes);
+  Object.defineProperty(globalThis, "crypto", { value: kept, configurable: true });
+  assert.equal(other, own);
+});

@@ -41,8 +41,13 @@ export class Engine {
   }
 
   /** Open a bundle in the first backend whose answers agree; the others are measured afterwards. */
-  async open(bundle: OpenBundle): Promise<void> {
+  open(bundle: OpenBundle): Promise<void> {
     const opening = ++this.opening;
+    return this.inTurn(() => this.openFirst(bundle, opening));
+  }
+
+  private async openFirst(bundle: OpenBundle, opening: number): Promise<void> {
+    if (opening !== this.opening) return;
     this.runner?.close();
     this.runner = undefined;
     this.bundle = bundle;

@@ -1,6 +1,6 @@
 // Which bundle is open, and which others are there? Bundles that differ in precision alone are one choice.
 
-import { type Card, isClassifier } from "../bundle/card.ts";
+import type { Card } from "../bundle/card.ts";
 import type { BundleSource } from "../bundle/files.ts";
 import { find, make } from "./dom.ts";
 
@@ -97,7 +97,6 @@ export function showFacts(name: string, card: Card, bytes: number): void {
     side,
     `${card.classes.length} classes`,
     `${(bytes / 1e6).toFixed(1)} MB`,
-    isClassifier(card) ? "" : (card.answers?.kind ?? ""),
     `certificate ${card.certificate.verdict}`,
   ];
   find("facts", HTMLParagraphElement).textContent = facts.filter(Boolean).join(" · ");
