@@ -12,6 +12,7 @@ from typing import Any
 from ablation_tables import ablations
 from aims_table import aims
 from bench_tables import activations, bench_peers, bench_scaling, speed_attempts
+from browser_tables import browser
 from bulk_tables import bulk, bulk_listing
 from dense_tables import camvid, export_dense, quickstart_dense
 from explain_tables import explain_branches, explain_fields, explain_maps
@@ -233,7 +234,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sanity": sanity,
     "ablations": ablations, "forms": forms, "explain_fields": explain_fields, "explain_branches": explain_branches,
     "explain_maps": explain_maps, "serving_load": serving_load, "serving_soak": serving_soak,
-    "serving_attack": serving_attack, "bulk": bulk, "bulk_listing": bulk_listing,
+    "serving_attack": serving_attack, "browser": browser, "bulk": bulk, "bulk_listing": bulk_listing,
 }  # fmt: skip
 
 

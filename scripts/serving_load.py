@@ -360,7 +360,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
     parser.add_argument("--threads", type=int, default=1, help="of the runtime, in every process")
-    parser.add_argument("--max-batch", type=int, default=16, help="of the server with batching")
+    parser.add_argument("--max-batch", type=int, default=4, help="of the server with batching")
     parser.add_argument("--picture", type=int, default=0, help="side of the JPEG in pixels; 0 takes the network's own")
     parser.add_argument("--concurrency", default=",".join(map(str, CONCURRENCY)))
     parser.add_argument("--seconds", type=float, default=4.0, help="of each block")
