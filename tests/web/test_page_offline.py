@@ -57,8 +57,9 @@ def test_a_new_version_is_offered(browser: Browser, site: Path, tmp_path: Path) 
         worker = copy / "sw.js"
         worker.write_text(worker.read_text().replace("rapidnet-shell-", "rapidnet-shell-next-"))
         opened.page.reload()
-        opened.page.click("#update", timeout=60_000)
-        opened.wait_until("caches.keys().then((names) => names.filter((name) => name.includes('shell')).join())")
+        # The button is there once the new worker has all its files; it loads the page again.
+        with opened.page.expect_navigation(timeout=60_000):
+            opened.page.click("#update", timeout=60_000)
         opened.wait_ready()
         names = opened.page.evaluate("caches.keys()")
         assert [name for name in names if "shell" in name] and all("next" in name for name in names if "shell" in name)
