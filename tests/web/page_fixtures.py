@@ -56,8 +56,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[st
             shutil.rmtree(root, ignore_errors=True)
             export_bundles(root)
             (root / "done").touch()
-    names = {"classes": "onnx-fp32", "int8": "onnx-int8", "litert": "litert-fp32"}
-    names |= {head: f"{head}-onnx-fp32" for head in HEADS}
+    names = {"classes": "onnx-fp32", "int8": "onnx-int8"} | {head: f"{head}-onnx-fp32" for head in HEADS}
+    names["litert"] = "litert-fp32"
     return {key: root / "out" / f"rapidnet_ti-{name}" for key, name in names.items()}
 
 
@@ -90,8 +90,9 @@ def server(site: Path) -> Iterator[PageServer]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Closed after each file: while Playwright is open, its event loop runs, and other tests could start none."""
     executable, environment = find_chromium()
     arguments = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     # A name that is not the machine's own: plain http from there is no secure address.
