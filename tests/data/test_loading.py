@@ -184,7 +184,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked for in /proc")
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("forkserver", marks=pytest.mark.slow), "spawn"])
 def test_workers_end_with_the_process_they_work_for(method: str, tmp_path: Path) -> None:
     (tmp_path / "loader.py").write_text(LOADER)
     process = subprocess.Popen([sys.executable, tmp_path / "loader.py", method], stdout=subprocess.PIPE, text=True)

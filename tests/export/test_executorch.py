@@ -95,6 +95,7 @@ def test_half_file_is_half_the_size(files: dict[str, Path]) -> None:
     assert half == whole // 2
 
 
+@pytest.mark.slow
 def test_int8_is_deterministic(captured: Captured, files: dict[str, Path], tmp_path: Path) -> None:
     convert_executorch(build_conversion(captured, "int8"), tmp_path / "again.pte")
     assert (tmp_path / "again.pte").read_bytes() == files["int8"].read_bytes()

@@ -172,6 +172,7 @@ def train_small(pooled: int, images: Tensor, labels: Tensor) -> FromPixels:
     return FromPixels(model, PLAIN).eval()
 
 
+@pytest.mark.slow
 def test_autoattack_is_no_weaker_than_pgd_and_ranks_trained_networks_alike() -> None:
     images, labels = draw(36)
     left: dict[str, list[float]] = {"pgd": [], "autoattack": []}

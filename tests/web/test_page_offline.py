@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import pytest
 from page import WEB
 from page_driver import DESKTOP, FAULTS, FETCH, FOCUSED, LOAD_IMAGE, PHONE, Opened
 from page_server import PageServer
@@ -49,6 +50,7 @@ def test_plain_http_still_answers(
         opened.wait_problem("needs a secure address")
 
 
+@pytest.mark.slow
 def test_a_new_version_is_offered(browser: Browser, site: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(site, tmp_path / "site")
     with PageServer(copy) as serving, Opened(browser, serving.url) as opened:
