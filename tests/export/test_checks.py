@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from rapidnet.export.certificate import Certificate, Control
 from rapidnet.export.checks import (
     TOLERANCES,
+    Check,
     check_accuracy,
     check_answers,
     check_structure,
@@ -116,3 +118,14 @@ def test_structure(precision: str, changes: dict, expected: dict, failing: str |
     checks = check_structure(structure(**changes), precision, ALLOWED, EXPECTED | expected)
     failed = [check.name for check in checks if not check.passed]
     assert not failed if failing is None else any(failing in name for name in failed)
+
+
+def test_layers_in_float_mend_numbers_alone() -> None:
+    fine, bad = Check("SQNR", True, 20.0, 15.0, "dB"), Check("SQNR", False, 10.0, 15.0, "dB")
+    structure = Check("dilations", False, 1.0, 8.0)
+    slipped = Control("blue and red exchanged", False, [])
+    assert Certificate([bad], []).mendable and Certificate([fine, bad], [slipped]).mendable
+    assert not Certificate([fine], []).mendable, "nothing failed"
+    assert not Certificate([bad, structure], []).mendable
+    unnoticed = Certificate([fine], [slipped])
+    assert not unnoticed.passed and not unnoticed.mendable

@@ -76,7 +76,7 @@ def test_litert_is_taken_where_it_can_be_made(
     monkeypatch.setattr(module, "find_spec", lambda name: name == "litert_torch")
     found = find_bundles(DemoConfig([str(write_run(tmp_path / "mine"))]))
     assert [path.name for path in found] == [
-        "rapidnet_ti-onnx-fp32", "rapidnet_ti-onnx-int8", "rapidnet_ti-litert-int8"
+        "rapidnet_ti-onnx-fp32", "rapidnet_ti-litert-fp32", "rapidnet_ti-onnx-int8", "rapidnet_ti-litert-int8"
     ]  # fmt: skip
 
 

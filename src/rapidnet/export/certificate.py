@@ -39,9 +39,11 @@ class Certificate:
         return all(check.passed for check in self.checks) and all(item.caught is not False for item in self.controls)
 
     @property
-    def only_numbers(self) -> bool:
-        """Whether all that failed is numbers, which layers in float can mend, and nothing of the file's structure."""
-        return all(check.passed or check.numeric for check in self.checks)
+    def mendable(self) -> bool:
+        """Whether layers in float can mend what failed: numbers; not a file's structure, nor checks that pass and do
+        not notice a mistake, which numbers nearer still will not make them."""
+        failed = [check for check in self.checks if not check.passed]
+        return bool(failed) and all(check.numeric for check in failed)
 
     @property
     def failures(self) -> list[str]:

@@ -126,8 +126,7 @@ def export_format(name: str, job: Job) -> tuple[Path, dict[str, Any]]:
             folder.mkdir()
             conversion = Conversion(job.captured, config.precision, job.calibration, keep_float)
             attempt = make_and_judge(name, job, conversion, folder)
-            # More layers in float mend numbers, not the structure of a file.
-            if attempt.certificate.passed or not attempt.certificate.only_numbers:
+            if not attempt.certificate.mendable:
                 break
         card = build_card(job, name, attempt)
         if config.results:

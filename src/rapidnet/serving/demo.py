@@ -112,10 +112,10 @@ def export_current(run: Path) -> list[Path]:
 
 
 def list_forms(dense: bool) -> list[tuple[str, str]]:
-    """Formats and precisions, that which answers requests first. LiteRT's int8, where it can be made, is the fastest
-    in a browser."""
-    eight = [("onnx", "int8"), *([("litert", "int8")] if find_spec("litert_torch") else [])]
-    return [("onnx", "fp32"), *([] if dense else eight)]
+    """Formats and precisions, that which answers requests first. LiteRT, where it can be made, is the faster in a
+    browser, in int8 the more."""
+    formats = ["onnx", *(["litert"] if find_spec("litert_torch") else [])]
+    return [("onnx", "fp32")] if dense else [(form, precision) for precision in ("fp32", "int8") for form in formats]
 
 
 def find_current(folder: Path, form: str, precision: str, sha256: str) -> tuple[Path | None, bool]:
