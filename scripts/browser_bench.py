@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -84,17 +85,16 @@ class Opened:
 
 def find_chromium() -> tuple[str, dict[str, str]]:
     """The browser that the page's tests take, and the environment it needs."""
-    if given := os.environ.get("RAPIDNET_CHROMIUM"):
-        return given, {}
-    made = subprocess.run(["node", str(WEB / "scripts" / "chromium.mjs")], check=True, capture_output=True, text=True)
-    found = json.loads(made.stdout)
-    return found["executable"], {"LD_LIBRARY_PATH": found["libraries"]}
+    node = Path(sys.executable).with_name("node")
+    told = subprocess.run([node, WEB / "scripts" / "chromium.mjs"], check=True, capture_output=True, text=True)
+    found = json.loads(told.stdout)
+    return found["executable"], found["environment"]
 
 
 @contextmanager
 def serve(bundles: list[Path], port: int) -> Iterator[str]:
     """The address of a `rapidnet serve` that offers the bundles."""
-    command = ["rapidnet", "serve", *map(str, bundles), "--port", str(port)]
+    command = [sys.executable, "-m", "rapidnet", "serve", *map(str, bundles), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
         try:
             address = f"http://127.0.0.1:{port}/"

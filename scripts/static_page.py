@@ -10,13 +10,10 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from rapidnet.errors import UserError
 from rapidnet.runtimes.bundle import CARD, read_card
-
-PAGE = Path(__file__).parent.parent / "src" / "rapidnet" / "serving" / "page"
-LISTED = ("task", "format", "precision", "model")
+from rapidnet.serving.page import PAGE, describe_bundle
 
 
 def write_site(bundles: list[Path], site: Path, page: Path = PAGE) -> None:
@@ -35,13 +32,9 @@ def write_site(bundles: list[Path], site: Path, page: Path = PAGE) -> None:
         for file in (CARD, *card["files"]):
             (site / "bundles" / name / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle / file, site / "bundles" / name / file)
-    listing = {"bundles": [describe(name, card) for name, _, card in cards]}
+    listing = {"bundles": [describe_bundle(name, card) for name, _, card in cards]}
     (site / "bundles").mkdir(exist_ok=True)
     (site / "bundles" / "index.json").write_text(json.dumps(listing, indent=1) + "\n", encoding="utf-8")
-
-
-def describe(name: str, card: dict[str, Any]) -> dict[str, str]:
-    return {"name": name, "path": f"bundles/{name}/"} | {key: card[key] for key in LISTED}
 
 
 def main() -> int:

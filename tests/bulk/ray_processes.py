@@ -1,8 +1,17 @@
 """Which processes are below another, and when are they gone? Read from /proc."""
 
 import socket
+import sys
 import time
 from pathlib import Path
+
+import pytest
+
+# Ray is written for another set of warnings than ours.
+RAY_MARKS = [
+    pytest.mark.filterwarnings("ignore:::ray", "ignore::ResourceWarning"),
+    pytest.mark.skipif(sys.platform != "linux", reason="finds Ray's processes in /proc"),
+]
 
 
 def find_processes(ancestor: int, name: str) -> list[int]:

@@ -5,22 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk_commands import BAD, bulk, read_folder, read_rows
+from bulk_commands import bulk, read_folder, read_rows
 from small_bundles import write_bundle, write_pictures
 
 from rapidnet import cli
 from rapidnet.config import PredictConfig
 from rapidnet.errors import UserError
 
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("bundles") / "small")
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp("pictures") / "photos", 25, bad=BAD)
+pytest_plugins = ("bulk_fixtures",)
 
 
 @pytest.mark.parametrize(

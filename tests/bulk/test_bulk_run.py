@@ -13,22 +13,14 @@ import numpy as np
 import pytest
 from bulk_commands import BAD, SRC, bulk, read_folder, read_rows
 from pyarrow import parquet
-from small_bundles import write_bundle, write_pictures
+from small_bundles import write_pictures
 
 from rapidnet.bulk.predict import run_predict
 from rapidnet.config import PredictConfig
 from rapidnet.evaluation.predict import find_images
 from rapidnet.runtimes.bundle import open_bundle
 
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("bundles") / "small")
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp("pictures") / "photos", 25, bad=BAD)
+pytest_plugins = ("bulk_fixtures",)
 
 
 def test_rows_are_what_predict_prints(

@@ -15,7 +15,7 @@ import pytest
 from bulk_commands import BAD, SRC, bulk, read_rows
 from PIL import Image
 from pyarrow import parquet
-from small_bundles import CLASSES, write_bundle, write_pictures
+from small_bundles import CLASSES, write_bundle
 
 from rapidnet.bulk.predict import run_predict
 from rapidnet.config import PredictConfig
@@ -23,15 +23,7 @@ from rapidnet.data.object_masks import coco_mask
 from rapidnet.errors import UserError
 from rapidnet.runtimes.bundle import open_bundle
 
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("bundles") / "small")
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp("pictures") / "photos", 25, bad=BAD)
+pytest_plugins = ("bulk_fixtures",)
 
 
 @pytest.fixture

@@ -17,25 +17,17 @@ import pytest
 from bulk_commands import SRC, read_folder
 from fake_s3 import serve_s3
 from pyarrow import parquet
-from ray_processes import find_processes, is_alive, wait_for, wait_until_gone
-from small_bundles import write_bundle, write_pictures
+from ray_processes import RAY_MARKS, find_processes, is_alive, wait_for, wait_until_gone
+from small_bundles import write_pictures
 
 from rapidnet.bulk import ray_cluster
 from rapidnet.bulk.predict import run_predict
 from rapidnet.config import PredictConfig
 from rapidnet.errors import UserError
 
-# Ray is written for another set of warnings than ours.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:::ray", "ignore::ResourceWarning"),
-    pytest.mark.skipif(sys.platform != "linux", reason="finds Ray's processes in /proc"),
-]
+pytest_plugins = ("bulk_fixtures",)
+pytestmark = RAY_MARKS
 PART = 50
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("bundles") / "small")
 
 
 def command(classifier: Path, pictures: Path | str, output: Path | str) -> list[str]:

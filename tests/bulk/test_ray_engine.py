@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from bulk_commands import read_folder
-from ray_processes import find_processes
-from small_bundles import write_bundle, write_pictures
+from ray_processes import RAY_MARKS, find_processes
+from small_bundles import write_pictures
 
 from rapidnet import __version__
 from rapidnet.bulk import ray_cluster, ray_engine
@@ -28,17 +28,9 @@ from rapidnet.bulk.worker import Assignment
 from rapidnet.config import PredictConfig
 from rapidnet.errors import UserError
 
-# Ray is written for another set of warnings than ours.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:::ray", "ignore::ResourceWarning"),
-    pytest.mark.skipif(sys.platform != "linux", reason="finds Ray's processes in /proc"),
-]
+pytest_plugins = ("bulk_fixtures",)
+pytestmark = RAY_MARKS
 PART = 50
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("bundles") / "small")
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +160,8 @@ def work(classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
         assignment = Assignment(job, found.root, found.shown, output.url, "best", strict)
         worker = ray_engine.build_worker()((assignment, pack_network(config.run)), tries, version, most)
         answer: dict[str, Any] = worker({"part": np.array([0])})
-        if worker.worker:
-            worker.worker.close()
+        if worker.worker and worker.worker.worker:
+            worker.worker.worker.close()
         return {key: value[0] for key, value in answer.items()}
 
     (tmp_path / "seen").touch()
@@ -191,8 +183,8 @@ def test_what_stops_a_worker_is_one_sentence(work: Any, tmp_path: Path, monkeypa
         patch.setitem(sys.modules, "onnxruntime", None)
         assert "pip install 'rapidnet[onnx]'" in work(photos)["stop"]
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "rapidnet.bulk.worker", None)
-        assert "a Ray worker cannot import rapidnet.bulk.worker; install on every node" in work(photos)["stop"]
+        patch.setitem(sys.modules, "rapidnet.bulk.ray_worker", None)
+        assert "a Ray worker cannot import rapidnet.bulk.ray_worker; install on every node" in work(photos)["stop"]
     (tmp_path / "seen").unlink()
     assert f"a worker does not see {photos}" in work(photos)["stop"]
 

@@ -28,15 +28,9 @@ def find_node() -> Path:
 @cache
 def find_chromium() -> tuple[str, dict[str, str]]:
     """The browser's path, and what its environment needs on a machine without its libraries or fonts."""
-    if "RAPIDNET_CHROMIUM" in os.environ:
-        return os.environ["RAPIDNET_CHROMIUM"], {}
     require_page()
     told = subprocess.run(
         [find_node(), "scripts/chromium.mjs"], cwd=WEB, capture_output=True, text=True, check=True, timeout=120
     )
     found = json.loads(told.stdout)
-    needed = subprocess.run(["ldd", found["executable"]], capture_output=True, text=True, check=False).stdout
-    environment = {"LD_LIBRARY_PATH": found["libraries"]} if "not found" in needed else {}
-    if not Path("/etc/fonts").exists():
-        environment["FONTCONFIG_PATH"] = found["fonts"]
-    return found["executable"], environment
+    return found["executable"], found["environment"]

@@ -105,6 +105,10 @@ def test_every_source_and_every_bad_file(browser: Browser, server: PageServer, t
         assert not opened.page.is_visible("#problem")
         opened.page.click("#samples li:last-child button")
         opened.wait_until("answers.length > 4")
+        marked = "document.querySelectorAll('#samples [aria-pressed=true]').length"
+        assert opened.page.evaluate(marked) == 1
+        opened.ask(picture)
+        assert opened.page.evaluate(marked) == 0, "the picture on the stage is no sample any more"
         opened.page.click("#camera")
         opened.wait_until("answers.length > 8")
         assert "pictures/s" in opened.page.inner_text("#rate")

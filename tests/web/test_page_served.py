@@ -15,6 +15,7 @@ from pictures_to_drop import write_photographs
 from playwright.sync_api import Browser
 
 from rapidnet.runtimes.bundle import open_bundle
+from rapidnet.serving.page import PAGE, POLICY
 
 pytest_plugins = ("page_fixtures",)
 
@@ -51,6 +52,13 @@ def test_page_server_and_python_agree(browser: Browser, address: str, bundles: d
     # Of another picture the same comparison says so.
     another = {one["class"]: one["probability"] for one in ask_server(address, other)}
     assert max(abs(another[name] - p) for name, p in zip(bundle.classes, given.tolist(), strict=True)) > 0.02
+
+
+def test_the_server_s_policy_is_the_page_s(bundles: dict[str, Path]) -> None:
+    found = re.search(r'Content-Security-Policy" content="([^"]+)"', (PAGE / "index.html").read_text())
+    assert found
+    # What a meta element cannot forbid, the server does.
+    assert f"{found[1]}; frame-ancestors 'none'" == POLICY
 
 
 def ask_server(address: str, path: Path) -> list[dict[str, object]]:

@@ -159,8 +159,8 @@ async function chooseSample(): Promise<Sample> {
 async function start(): Promise<void> {
   await startOffline();
   const receivers = {
-    picture: (file: Blob, name: string) => {
-      if (!name.endsWith(".jpg") || !(file instanceof Blob)) markSample();
+    picture: (file: Blob, name: string, sample?: HTMLElement) => {
+      markSample(sample);
       void run(() => look(file, name));
     },
     bundles: (sources: BundleSource[]) => void run(async () => open(networks.add(sources) as BundleSource)),

@@ -95,65 +95,34 @@ def build_tries() -> type:
 
 
 def build_worker() -> type:
-    """The class of an actor that answers parts.
+    """The class of an actor that answers parts, by `ray_worker.RayWorker`.
 
     A class inside a function is pickled by value, so that nothing of this package is imported before a worker has said
     what it is: a bundle needs no torch, and the import would cost each worker seconds and hundreds of megabytes.
     """
 
     class BulkWorker:
-        def __init__(self, shipped: Any, tries: Any, version: str, most: int) -> None:
+        def __init__(self, *given: Any) -> None:
             import os
 
             os.environ["RAPIDNET_WORKER"] = "1"
-            self.shipped, self.tries, self.version, self.most = shipped, tries, version, most
+            self.given = given
             self.worker: Any = None
 
         def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-            """One part. What a user can mend comes back as a sentence, for Ray wraps exceptions beyond recognition."""
-            index, stop, part = int(batch["part"][0]), "", None
+            """One part; why it cannot be answered in "stop"."""
+            index = int(batch["part"][0])
             try:
-                from rapidnet.errors import UserError
+                from rapidnet.bulk.ray_worker import RayWorker
 
-                try:
-                    part = self.answer(index)
-                except UserError as error:
-                    stop = str(error)
+                self.worker = self.worker or RayWorker(*self.given)
+                found = self.worker.answer(index)
             except ImportError as error:
                 stop = (
                     f"a Ray worker cannot import {error.name or error}; install on every node what is installed here, "
                     "rapidnet with its extras"
                 )
-            return {
-                "part": [index], "stop": [stop], "pictures": [part.pictures if part else 0],
-                "unreadable": [part.unreadable if part else 0],
-            }  # fmt: skip
-
-        def answer(self, index: int) -> Any:
-            import ray
-
-            import rapidnet
-            from rapidnet.bulk.network import unpack_network
-            from rapidnet.bulk.worker import Worker
-            from rapidnet.errors import UserError
-
-            if rapidnet.__version__ != self.version:
-                raise UserError(
-                    f"a Ray worker has rapidnet {rapidnet.__version__} and this is {self.version}; install the same"
-                )
-            if self.worker is None:
-                assignment, packed = ray.get(self.shipped)
-                with unpack_network(packed) as path:
-                    self.worker = Worker(assignment, path)
-            found = self.worker.find(index)
-            if found:
-                return found
-            tried = ray.get(self.tries.begin.remote(index))
-            if tried > self.most:
-                raise UserError(
-                    f"part {index} has ended {self.most} workers one after another, so a picture in it may be more "
-                    "than a process survives; what is answered is kept, and smaller --part-images find the picture"
-                )
-            return self.worker.answer(index)
+                found = {"stop": stop, "pictures": 0, "unreadable": 0}
+            return {name: [value] for name, value in ({"part": index} | found).items()}
 
     return BulkWorker

@@ -100,8 +100,7 @@ def list_bundles(bundles: Sequence[tuple[Path, dict[str, Any]]]) -> dict[str, Of
         name = folder.resolve().name
         if name in [row["name"] for row in rows]:
             raise UserError(f"two bundles are called {name}; rename one of the folders")
-        rows.append({"name": name, "path": f"bundles/{name}/", **{key: card[key] for key in (
-            "task", "format", "precision", "model")}})  # fmt: skip
+        rows.append(describe_bundle(name, card))
         hashes = card["files"] | {CARD: compute_file_hash(folder / CARD)}
         for file, sha256 in hashes.items():
             path = folder / file
@@ -110,6 +109,13 @@ def list_bundles(bundles: Sequence[tuple[Path, dict[str, Any]]]) -> dict[str, Of
             files[f"/bundles/{name}/{file}"] = offer_file("/bundles/{name}/{file}", path, sha256)
     index = json.dumps({"bundles": rows})
     return files | {"/bundles/index.json": offer_text("/bundles/index.json", index, ".json")}
+
+
+def describe_bundle(name: str, card: dict[str, Any]) -> dict[str, str]:
+    """A bundle's row in bundles/index.json, which the page reads."""
+    return {"name": name, "path": f"bundles/{name}/"} | {
+        key: card[key] for key in ("task", "format", "precision", "model")
+    }
 
 
 class Files:

@@ -7,7 +7,8 @@ import { find, make } from "./dom.ts";
 
 /** What is done with what comes in. */
 export interface Receivers {
-  picture(file: Blob, name: string): void;
+  /** sample: the button of one that came with the page. */
+  picture(file: Blob, name: string, sample?: HTMLElement): void;
   bundles(sources: BundleSource[]): void;
   problem(error: unknown): void;
 }
@@ -98,10 +99,8 @@ export function showSamples(receivers: Receivers): void {
       { type: "button", ariaPressed: "false" },
       make("img", { src: `samples/${file}.jpg`, alt: about, width: 72, height: 72 }),
     );
-    button.onclick = () => {
-      markSample(button);
-      fetchSample(file).then((blob) => receivers.picture(blob, `${file}.jpg`), receivers.problem);
-    };
+    button.onclick = () =>
+      fetchSample(file).then((blob) => receivers.picture(blob, `${file}.jpg`, button), receivers.problem);
     return make("li", {}, button);
   });
   find("samples", HTMLUListElement).replaceChildren(...items);
